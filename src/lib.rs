@@ -1,0 +1,11 @@
+//! A sharded, linearizable key-value store that speaks the Redis protocol, on multi-Raft.
+//!
+//! `ARCHITECTURE.md` has the bird's eye view, the life of a request and the map of these modules. The
+//! consensus core in [`raft`] is a library of its own.
+
+
+pub mod codec;
+pub mod ids;
+pub mod limits;
+pub mod rows;
+pub mod time;
