@@ -7,5 +7,6 @@
 pub mod codec;
 pub mod ids;
 pub mod limits;
+pub mod raft;
 pub mod rows;
 pub mod time;

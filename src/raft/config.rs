@@ -1,0 +1,122 @@
+//! What an embedder chooses once, when it starts a replica.
+
+use crate::ids::NodeId;
+use crate::limits;
+
+/// The settings of one replica. All of them may differ between the members of a group, except that
+/// `pre_vote` and `check_quorum` should be on everywhere or nowhere.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This replica.
+    pub id: NodeId,
+    /// Ticks without a leader before an election; the real time-out is random in `[n, 2n)`. Also how
+    /// long a leader goes on without hearing a quorum, and how long a transfer may take.
+    pub election_ticks: u32,
+    /// Ticks between heartbeats.
+    pub heartbeat_ticks: u32,
+    /// Entries of one append message, bytes (a larger entry goes alone).
+    pub append_bytes_max: usize,
+    /// Append messages sent to one peer and not yet answered.
+    pub inflight_messages_max: usize,
+    /// Bytes sent to one peer and not yet acknowledged.
+    pub inflight_bytes_max: usize,
+    /// Bytes that were proposed and are not yet committed; over it proposals are refused.
+    pub uncommitted_bytes_max: usize,
+    /// Entries kept in memory, bytes. What is not yet on disk stays in memory in any case; what is not
+    /// yet applied may take twice as much.
+    pub tail_bytes_max: usize,
+    /// Committed entries handed out by one `Ready`, bytes (a larger entry goes alone).
+    pub apply_bytes_max: usize,
+    /// Committed entries handed out and not yet applied, bytes; over it none are handed out.
+    pub apply_inflight_bytes_max: usize,
+    /// Reads that wait for their index, of this replica and forwarded to it, together.
+    pub reads_max: usize,
+    /// Ask before an election whether it could be won, so that a replica that comes back from a
+    /// partition does not depose a healthy leader (thesis §9.6).
+    pub pre_vote: bool,
+    /// A leader that does not hear a quorum steps down; a follower that hears its leader ignores
+    /// candidates (thesis §6.2).
+    pub check_quorum: bool,
+    /// Tell followers of a new commit index at once, by an empty append if nothing else is to be
+    /// sent; else they learn it with the next append or heartbeat.
+    pub eager_commit: bool,
+    /// Feeds everything random. Must differ between replicas, and between the starts of one replica.
+    pub seed: u64,
+}
+
+/// Why a configuration cannot work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A follower must hear several heartbeats before it may lose its patience.
+    #[error("heartbeat_ticks must be at least 1 and below election_ticks")]
+    Ticks,
+    /// A limit of zero would stop replication, proposals, apply or reads.
+    #[error("{0} must not be zero")]
+    Zero(&'static str),
+}
+
+impl Config {
+    /// The defaults of this program for replica `id`.
+    #[must_use]
+    pub fn new(id: NodeId, seed: u64) -> Self {
+        Self {
+            id,
+            election_ticks: limits::ELECTION_TICKS,
+            heartbeat_ticks: limits::HEARTBEAT_TICKS,
+            append_bytes_max: limits::APPEND_BYTES_MAX,
+            inflight_messages_max: limits::INFLIGHT_MESSAGES_MAX,
+            inflight_bytes_max: limits::INFLIGHT_BYTES_MAX,
+            uncommitted_bytes_max: limits::UNCOMMITTED_BYTES_MAX,
+            tail_bytes_max: limits::LOG_TAIL_BYTES_MAX,
+            apply_bytes_max: limits::APPLY_BYTES_MAX,
+            apply_inflight_bytes_max: 4 * limits::APPLY_BYTES_MAX,
+            reads_max: limits::GROUP_REQUESTS_MAX,
+            pre_vote: true,
+            check_quorum: true,
+            eager_commit: true,
+            seed,
+        }
+    }
+
+    /// Checks what the settings must fulfil together.
+    ///
+    /// # Errors
+    /// The first thing found wrong.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.heartbeat_ticks == 0 || self.heartbeat_ticks >= self.election_ticks {
+            return Err(ConfigError::Ticks);
+        }
+        for (name, limit) in [
+            ("append_bytes_max", self.append_bytes_max),
+            ("inflight_messages_max", self.inflight_messages_max),
+            ("inflight_bytes_max", self.inflight_bytes_max),
+            ("uncommitted_bytes_max", self.uncommitted_bytes_max),
+            ("tail_bytes_max", self.tail_bytes_max),
+            ("apply_bytes_max", self.apply_bytes_max),
+            ("apply_inflight_bytes_max", self.apply_inflight_bytes_max),
+            ("reads_max", self.reads_max),
+        ] {
+            if limit == 0 {
+                return Err(ConfigError::Zero(name));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_cannot_work_are_refused() {
+        let good = Config::new(NodeId(1), 7);
+        assert_eq!(good.check(), Ok(()));
+        assert_eq!(Config { heartbeat_ticks: 0, ..good.clone() }.check(), Err(ConfigError::Ticks));
+        assert_eq!(Config { election_ticks: 2, ..good.clone() }.check(), Err(ConfigError::Ticks));
+        assert_eq!(
+            Config { inflight_messages_max: 0, ..good }.check(),
+            Err(ConfigError::Zero("inflight_messages_max"))
+        );
+    }
+}

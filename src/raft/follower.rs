@@ -1,0 +1,97 @@
+//! Following: taking the leader's entries and its heartbeats.
+//!
+//! An append is acknowledged only when it, and everything before it, is on disk; a heartbeat is
+//! answered at once, because it speaks of nothing that a disk would have to hold.
+
+use super::entry::Entry;
+use super::message::{MessageBody, RejectHint};
+use super::replica::Raft;
+use super::role::RoleState;
+use super::step::StepError;
+use crate::ids::{Index, NodeId, Term};
+
+impl Raft {
+    /// The leader of this term has spoken.
+    fn follow(&mut self, from: NodeId) -> Result<(), StepError> {
+        match &self.role {
+            RoleState::Leader(_) => return Err(StepError::RivalLeader(from)),
+            RoleState::Follower(Some(leader)) if *leader != from => {
+                return Err(StepError::RivalLeader(from));
+            }
+            RoleState::Follower(Some(_)) => {}
+            _ => self.become_follower(self.term, Some(from)),
+        }
+        self.election_elapsed = 0;
+        Ok(())
+    }
+
+    /// The leader sends `entries` to follow after `prev`.
+    pub(super) fn handle_append(
+        &mut self,
+        from: NodeId,
+        prev: (Index, Term),
+        commit: Index,
+        mut entries: Vec<Entry>,
+    ) -> Result<(), StepError> {
+        self.follow(from)?;
+        let known = self.log.commit();
+        if prev.0 < known {
+            // A late or repeated message. What is committed is the same in both logs; the rest may
+            // still be news.
+            let old = entries.partition_point(|entry| entry.index <= known);
+            if let Some(entry) = entries[..old].last()
+                && entry.index >= self.log.base_index()
+                && self.log.term(entry.index) != Some(entry.term)
+            {
+                return Err(StepError::ConflictsWithCommitted { from, index: entry.index });
+            }
+            entries.drain(..old);
+        } else if self.log.term(prev.0) != Some(prev.1) {
+            self.reject_append(from, prev);
+            return Ok(());
+        }
+        let last = entries.last().map_or(known.max(prev.0), |entry| entry.index);
+        let same = entries
+            .iter()
+            .take_while(|entry| self.log.term(entry.index) == Some(entry.term))
+            .count();
+        if let Some(first) = entries.get(same) {
+            if first.index <= self.log.last_index() {
+                self.log.truncate(first.index);
+            }
+            for entry in entries.drain(same..) {
+                self.log.push(entry);
+            }
+        }
+        self.log.commit_to(commit.min(last));
+        self.send_after_persist(from, MessageBody::AppendResponse { index: last, reject: None });
+        Ok(())
+    }
+
+    fn reject_append(&mut self, from: NodeId, prev: (Index, Term)) {
+        let (index, term) = self.log.floor(prev.0.min(self.log.last_index()), prev.1);
+        let hint = RejectHint { index, term: term.unwrap_or_default() };
+        let body = MessageBody::AppendResponse { index: prev.0, reject: Some(hint) };
+        self.send_after_persist(from, body);
+    }
+
+    /// The leader lives.
+    pub(super) fn handle_heartbeat(
+        &mut self,
+        from: NodeId,
+        commit: Index,
+        round: u64,
+    ) -> Result<(), StepError> {
+        self.follow(from)?;
+        if commit > self.log.last_index() {
+            return Err(StepError::LogForgotten(commit));
+        }
+        self.log.commit_to(commit);
+        self.send(from, MessageBody::HeartbeatResponse { round });
+        if self.has_lost_state() {
+            let index_min = self.log.base_index();
+            self.send(from, MessageBody::SnapshotRequest { index_min });
+        }
+        Ok(())
+    }
+}

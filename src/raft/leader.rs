@@ -1,0 +1,217 @@
+//! Leading: the first entry of a term, proposals, the commit index, and the leader's clock.
+
+use super::config::Config;
+use super::entry::{Entry, EntryKind, Membership};
+use super::message::{Message, MessageBody};
+use super::progress::Progress;
+use super::quorum::{VoteResult, joint_reached, joint_vote};
+use super::read::Reads;
+use super::replica::Raft;
+use super::role::RoleState;
+use super::transfer::Transfer;
+use super::uncommitted::Uncommitted;
+use crate::ids::{Index, NodeId, Term};
+use bytes::Bytes;
+
+/// What only a leader has.
+#[derive(Debug)]
+pub(super) struct Leader {
+    /// Everybody else in the group, in order.
+    pub(super) peers: Vec<Progress>,
+    /// The no-op that began the term.
+    pub(super) first_index: Index,
+    pub(super) uncommitted: Uncommitted,
+    pub(super) reads: Reads,
+    pub(super) transfer: Option<Transfer>,
+    heartbeat_elapsed: u32,
+    quorum_elapsed: u32,
+}
+
+impl Leader {
+    pub(super) fn peer(&self, id: NodeId) -> Option<&Progress> {
+        self.peers.binary_search_by_key(&id, |peer| peer.id).ok().map(|at| &self.peers[at])
+    }
+
+    pub(super) fn peer_mut(&mut self, id: NodeId) -> Option<&mut Progress> {
+        self.peers.binary_search_by_key(&id, |peer| peer.id).ok().map(|at| &mut self.peers[at])
+    }
+
+    /// Follows exactly the members of `membership` from now on.
+    pub(super) fn follow_membership(
+        &mut self,
+        membership: &Membership,
+        config: &Config,
+        last: Index,
+    ) {
+        let mut old = std::mem::take(&mut self.peers).into_iter().peekable();
+        for (id, learner) in Progress::peers(membership, config.id) {
+            while old.next_if(|peer| peer.id < id).is_some() {}
+            self.peers.push(match old.next_if(|peer| peer.id == id) {
+                Some(mut peer) => {
+                    peer.learner = learner;
+                    peer
+                }
+                None => Progress::new(id, learner, config, last),
+            });
+        }
+    }
+
+    /// What each member has reached by `measure`; the leader itself by `own`.
+    pub(super) fn reached(
+        &self,
+        membership: &Membership,
+        own: (NodeId, u64),
+        measure: impl Fn(&Progress) -> u64 + Copy,
+    ) -> u64 {
+        joint_reached(membership, |id| {
+            if id == own.0 { own.1 } else { self.peer(id).map_or(0, measure) }
+        })
+    }
+
+    /// Whether a quorum was heard from lately.
+    fn hears_quorum(&self, membership: &Membership, own: NodeId) -> bool {
+        let heard = |id| Some(id == own || self.peer(id).is_some_and(|peer| peer.active));
+        joint_vote(membership, heard) == VoteResult::Won
+    }
+}
+
+/// Why a proposal was refused. Each of these means "not done", now and for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// This replica does not lead.
+    #[error("not the leader")]
+    NotLeader {
+        /// Who does, if known.
+        leader: Option<NodeId>,
+    },
+    /// The lead is being handed to another replica.
+    #[error("the lead is being transferred to {to}")]
+    TransferInProgress {
+        /// The replica that will probably lead soon.
+        to: NodeId,
+    },
+    /// Too many bytes wait to be committed.
+    #[error("{bytes} bytes wait to be committed")]
+    TooMuchUncommitted {
+        /// How many.
+        bytes: usize,
+    },
+}
+
+impl Raft {
+    /// Puts `data` at the end of the log and answers where. It is committed when an entry of that index
+    /// *and that term* is handed out; if another term stands at that index then, or a snapshot
+    /// covers it, its outcome has to be found out otherwise.
+    ///
+    /// # Errors
+    /// When it is certain not to be done.
+    pub fn propose(&mut self, data: Bytes) -> Result<(Index, Term), ProposeError> {
+        let RoleState::Leader(leader) = &mut self.role else {
+            return Err(ProposeError::NotLeader { leader: self.leader() });
+        };
+        if let Some(transfer) = &leader.transfer {
+            return Err(ProposeError::TransferInProgress { to: transfer.to });
+        }
+        let index = self.log.last_index().next();
+        let entry = Entry { index, term: self.term, kind: EntryKind::Normal, data };
+        if !leader.uncommitted.admit(index, entry.cost(), self.config.uncommitted_bytes_max) {
+            return Err(ProposeError::TooMuchUncommitted { bytes: leader.uncommitted.bytes() });
+        }
+        self.log.push(entry);
+        Ok((index, self.term))
+    }
+
+    /// The election of this term is won.
+    pub(super) fn become_leader(&mut self) {
+        let last = self.log.last_index();
+        let peers = Progress::peers(&self.membership, self.config.id)
+            .map(|(id, learner)| Progress::new(id, learner, &self.config, last))
+            .collect();
+        self.role = RoleState::Leader(Box::new(Leader {
+            peers,
+            first_index: last.next(),
+            uncommitted: Uncommitted::default(),
+            reads: Reads::default(),
+            transfer: None,
+            heartbeat_elapsed: 0,
+            quorum_elapsed: 0,
+        }));
+        self.election_elapsed = 0;
+        // Entries of older terms are committed by committing one of this term (paper §5.4.2).
+        self.log.push(Entry {
+            index: last.next(),
+            term: self.term,
+            kind: EntryKind::Normal,
+            data: Bytes::new(),
+        });
+    }
+
+    /// Moves the commit index to what a quorum has on disk, if that is of this term: entries of older
+    /// terms are never committed by counting.
+    pub(super) fn leader_commit(&mut self) {
+        let RoleState::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let own = (self.config.id, self.log.durable().0);
+        let reached = Index(leader.reached(&self.membership, own, |peer| peer.matched.0));
+        if reached > self.log.commit()
+            && self.log.term(reached) == Some(self.term)
+            && self.log.commit_to(reached)
+        {
+            leader.uncommitted.committed(reached);
+        }
+    }
+
+    /// A leader's tick.
+    pub(super) fn tick_leader(&mut self) {
+        let RoleState::Leader(leader) = &mut self.role else {
+            return;
+        };
+        for peer in &mut leader.peers {
+            peer.tick(&self.config);
+        }
+        leader.tick_transfer(self.config.election_ticks);
+        leader.quorum_elapsed += 1;
+        if leader.quorum_elapsed >= self.config.election_ticks {
+            leader.quorum_elapsed = 0;
+            let heard = leader.hears_quorum(&self.membership, self.config.id);
+            for peer in &mut leader.peers {
+                peer.active = false;
+            }
+            if self.config.check_quorum && !heard {
+                self.become_follower(self.term, None);
+                return;
+            }
+        }
+        leader.heartbeat_elapsed += 1;
+        if leader.heartbeat_elapsed >= self.config.heartbeat_ticks {
+            leader.heartbeat_elapsed = 0;
+            for peer in &mut leader.peers {
+                peer.retry = true;
+            }
+            self.start_another_round();
+            self.send_heartbeats(false);
+        }
+    }
+
+    /// A heartbeat, with the newest round of reads, to every peer; between the ordinary ones only to
+    /// those who can `confirm` the round: voters that are not taken for dead.
+    pub(super) fn send_heartbeats(&mut self, confirm: bool) {
+        let RoleState::Leader(leader) = &self.role else {
+            return;
+        };
+        let round = leader.reads.round();
+        for peer in &leader.peers {
+            if !confirm || (!peer.learner && peer.is_alive(&self.config)) {
+                // What the peer is not known to have, it cannot be told to be committed.
+                let commit = peer.matched.min(self.log.commit());
+                self.outbox.messages.push(Message {
+                    from: self.config.id,
+                    to: peer.id,
+                    term: self.term,
+                    body: MessageBody::Heartbeat { commit, round },
+                });
+            }
+        }
+    }
+}

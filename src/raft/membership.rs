@@ -1,0 +1,95 @@
+//! Questions about who belongs to a group.
+//!
+//! The core takes a new membership when its caller has applied the entry that carries it
+//! (`Raft::membership_applied`). Proposing changes, joint consensus with automatic leave and the
+//! demotion of a leader that removed itself will live here.
+
+use super::entry::Membership;
+use super::replica::Raft;
+use super::role::RoleState;
+use crate::ids::NodeId;
+
+impl Membership {
+    /// Whether `id` has a vote, in either list of a joint configuration.
+    #[must_use]
+    pub fn is_voter(&self, id: NodeId) -> bool {
+        self.voters.binary_search(&id).is_ok() || self.outgoing.binary_search(&id).is_ok()
+    }
+
+    /// Whether `id` is a voter, a learner, or about to become one.
+    #[must_use]
+    pub fn contains(&self, id: NodeId) -> bool {
+        self.is_voter(id) || self.is_learner(id)
+    }
+
+    /// Whether `id` gets the log and has no vote.
+    #[must_use]
+    pub fn is_learner(&self, id: NodeId) -> bool {
+        !self.is_voter(id)
+            && (self.learners.binary_search(&id).is_ok()
+                || self.learners_next.binary_search(&id).is_ok())
+    }
+
+    /// Everybody in it, in order, each once.
+    #[must_use]
+    pub fn everyone(&self) -> Vec<NodeId> {
+        let lists = [&self.voters, &self.outgoing, &self.learners, &self.learners_next];
+        let mut all: Vec<NodeId> = lists.into_iter().flatten().copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Whether its lists are sorted and without duplicates, as everything here relies on.
+    #[must_use]
+    pub fn is_sorted(&self) -> bool {
+        [&self.voters, &self.outgoing, &self.learners, &self.learners_next]
+            .into_iter()
+            .all(|list| list.windows(2).all(|pair| pair[0] < pair[1]))
+    }
+}
+
+impl Raft {
+    /// The caller has applied an entry that carries this membership: it is in force from now on.
+    ///
+    /// # Panics
+    /// When the lists are not sorted or hold duplicates.
+    pub fn membership_applied(&mut self, membership: Membership) {
+        assert!(membership.is_sorted(), "lists of a membership are sorted and without duplicates");
+        self.membership = membership;
+        if let RoleState::Leader(leader) = &mut self.role {
+            leader.follow_membership(&self.membership, &self.config, self.log.last_index());
+            // A smaller quorum may have been waiting for less.
+            self.leader_commit();
+            self.confirm_reads();
+        }
+    }
+
+    /// Whether this replica may start an election: it has a vote, and its state is not older than
+    /// its log's start.
+    pub(super) fn is_promotable(&self) -> bool {
+        self.membership.is_voter(self.config.id) && !self.has_lost_state()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_voter_that_becomes_a_learner_later_is_a_voter_until_then() {
+        let nodes = |ids: &[u32]| ids.iter().copied().map(NodeId).collect::<Vec<_>>();
+        let membership = Membership {
+            voters: nodes(&[1, 4]),
+            outgoing: nodes(&[1, 2, 3]),
+            learners: nodes(&[5]),
+            learners_next: nodes(&[3]),
+            auto_leave: true,
+        };
+        assert!(membership.is_voter(NodeId(3)) && !membership.is_learner(NodeId(3)));
+        assert!(membership.is_learner(NodeId(5)) && !membership.is_voter(NodeId(5)));
+        assert!(!membership.contains(NodeId(6)));
+        assert_eq!(membership.everyone(), nodes(&[1, 2, 3, 4, 5]));
+        assert!(!Membership { voters: nodes(&[2, 1]), ..membership }.is_sorted());
+    }
+}

@@ -1,0 +1,157 @@
+//! The Raft consensus core: a library of its own, without I/O.
+//!
+//! A [`Raft`] is one replica of one group. It has no clock, disk, network, threads or chance of its own:
+//! its caller tells it what happened ([`Raft::step`], [`Raft::tick`], [`Raft::propose`], …) and then
+//! asks what to do about it ([`Raft::ready`]). The same seed and the same calls always give the same
+//! answers, so whole clusters can be run in a test, with every fault one can think of.
+//!
+//! # What the caller has to do
+//!
+//! 1. **Tick.** Call [`Raft::tick`] at a steady pace. [`Config`] says what ticks are worth.
+//! 2. **Deliver.** Give each message from a peer to [`Raft::step`]. An error means that somebody is
+//!    wrong about something: count it, drop the message, go on. Messages may be lost, repeated and
+//!    reordered; they must not be altered, nor their sender be forged.
+//! 3. **Ask for work.** After any of these calls, and after 5 to 9, take [`Raft::ready`] while
+//!    [`Raft::has_ready`]. It is a promise to do all that it says:
+//! 4. **Send** `messages` at once, `after_persist` only when this Ready and all before it are durable.
+//!    Sending is best effort.
+//! 5. **Persist** in order: `restart`, then `hard_state` and `entries`, synced if `must_sync`; then call
+//!    [`Raft::persisted`]. Several Readys may be on their way at once and be synced together. A Ready
+//!    that [`Ready::needs_persist`] must pass through the same queue even if it has nothing to write.
+//!    If a sync fails, the process must end: nobody knows what is on the disk.
+//! 6. **Apply** `committed` in order, once each, and call [`Raft::applied`]. An entry of kind
+//!    [`EntryKind::Membership`] goes to [`Raft::membership_applied`] too; an empty normal one is a
+//!    term's first and means nothing. The state machine must remember its applied index together with
+//!    its state.
+//! 7. **Answer reads.** A [`ReadState`] may be answered once its index is applied *here*. What is in
+//!    `reads_lost` was not answered and will not be.
+//! 8. **Fetch** entries that are only on disk, and answer each [`Fetch`] with [`Raft::fetched`], if need
+//!    be with nothing. A Ready's entries must be readable when it was persisted.
+//! 9. **Send snapshots.** For each [`SnapshotNeeded`] make a snapshot, send it by a way of its own, and
+//!    answer with [`Raft::report_snapshot`] in any case. The receiver asks [`Raft::check_snapshot`],
+//!    installs it durably, and calls [`Raft::snapshot_installed`].
+//! 10. **Compact.** Call [`Raft::compact`] for what is applied and will be remembered, as often as
+//!     the log should shrink, and purge the stored log up to the index it answers.
+//! 11. **Restart** from what is durable, by [`Raft::new`] with another seed. Nothing that an earlier life
+//!     had on its way may reach the disk, the network or the new life afterwards.
+//!
+//! # The loop
+//!
+//! One replica whose "disk" is a vector; a real caller sends, syncs and applies elsewhere and calls
+//! `persisted` and `applied` when that is done.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use eraft::ids::{Index, NodeId};
+//! use eraft::raft::{Config, Entry, Raft, Restored};
+//!
+//! fn work(raft: &mut Raft, disk: &mut Vec<Entry>, state: &mut Vec<Bytes>) {
+//!     while raft.has_ready() {
+//!         let mut ready = raft.ready();
+//!         let needs_persist = ready.needs_persist();
+//!         // send(ready.messages)
+//!         if let Some(first) = ready.entries.first() {
+//!             disk.retain(|entry| entry.index < first.index);
+//!         }
+//!         disk.append(&mut ready.entries); // and ready.hard_state, and sync
+//!         if needs_persist {
+//!             raft.persisted(ready.number);
+//!             // send(ready.after_persist)
+//!         }
+//!         for entry in ready.committed {
+//!             state.push(entry.data);
+//!             raft.applied(entry.index);
+//!         }
+//!         for fetch in ready.fetches {
+//!             let stored = disk.iter().skip_while(|entry| entry.index < fetch.from_index);
+//!             raft.fetched(fetch.to, stored.cloned().collect());
+//!         }
+//!         // ready.read_states, ready.reads_lost, ready.snapshots, ready.soft
+//!     }
+//! }
+//!
+//! let config = Config::new(NodeId(1), 7);
+//! let mut raft = Raft::new(config, Restored::newborn([NodeId(1)])).expect("a newborn");
+//! let (mut disk, mut state) = (Vec::new(), Vec::new());
+//! raft.campaign();
+//! work(&mut raft, &mut disk, &mut state);
+//! raft.propose(Bytes::from_static(b"hello")).expect("the only voter leads");
+//! work(&mut raft, &mut disk, &mut state);
+//! assert_eq!(state, ["", "hello"]);
+//! assert_eq!(raft.status().applied, Index(2));
+//! ```
+//!
+//! # What it does
+//!
+//! Elections with pre-votes and a leader that steps down without a quorum (thesis §9.6, §6.2). Parallel
+//! and pipelined replication: the leader sends before it has synced, its own sync counts like any
+//! other, and only what is on a replica's own disk is applied there. Windows in messages and bytes,
+//! batches capped in bytes, a limit on what is uncommitted. Linearizable reads from any replica without
+//! the log. Transfer of the lead. Learners and joint configurations in every decision.
+//!
+//! # What it does not do
+//!
+//! It does not store, send, or make snapshots. It does not know what entries mean, who is allowed to
+//! send, or whether a peer's disk was replaced: a replica that has forgotten what it promised must be
+//! kept out by its caller until the group has re-admitted it. It does not yet propose membership
+//! changes, weigh candidates by priority, read by lease, or let idle groups sleep.
+//!
+//! # Where things are
+//!
+//! | file | is about |
+//! |---|---|
+//! | `replica` | the replica's parts, its birth and its clock |
+//! | `step`, `message`, `display` | what may come in |
+//! | `ready`, `status` | what goes out |
+//! | `role`, `election`, `quorum`, `membership` | who leads, and who may decide |
+//! | `leader`, `uncommitted`, `transfer` | leading |
+//! | `replication`, `progress`, `inflights`, `snapshot` | bringing followers up to date |
+//! | `follower` | following |
+//! | `read` | linearizable reads |
+//! | `log`, `terms`, `writes`, `apply`, `restore`, `queue` | the log, between memory and disk |
+
+mod apply;
+mod config;
+mod display;
+mod election;
+pub mod entry;
+mod follower;
+mod inflights;
+mod leader;
+mod log;
+mod membership;
+mod message;
+mod progress;
+mod queue;
+pub mod quorum;
+mod random;
+mod read;
+mod ready;
+mod replica;
+mod replication;
+mod restore;
+mod role;
+mod snapshot;
+mod status;
+mod step;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod uncommitted;
+mod writes;
+
+pub use config::{Config, ConfigError};
+pub use entry::{Entry, EntryKind, HardState, Membership, SnapshotMeta};
+pub use leader::ProposeError;
+pub use message::{Message, MessageBody, RejectHint};
+pub use progress::ProgressState;
+pub use read::{ReadContext, ReadError, ReadState};
+pub use ready::{Fetch, Ready, SnapshotNeeded, SoftState};
+pub use replica::Raft;
+pub use restore::{RestoreError, Restored};
+pub use role::Role;
+pub use snapshot::{InstallError, Installed};
+pub use status::{PeerStatus, Status};
+pub use step::StepError;
+pub use transfer::TransferError;

@@ -1,0 +1,266 @@
+//! What a leader knows about one peer, and what it may send to it.
+//!
+//! ```text
+//!             accepted                        rejected, unreachable, silent
+//!   ┌───────┐ ───────────► ┌───────────┐ ─────────────────────────────────────┐
+//!   │ Probe │              │ Replicate │                                      │
+//!   └───────┘ ◄──────────┐ └───────────┘ ◄──── accepted, caught up ──┐        ▼
+//!       │                │                                      ┌──────────┐ Probe
+//!       └────────────────┼─ its next entry is compacted ──────► │ Snapshot │
+//!                        └───────── sent, or failed ─────────── └──────────┘
+//! ```
+//!
+//! In `Probe` one append is on its way at a time, in `Replicate` a window of them, in `Snapshot` none.
+//! Always `matched < next`.
+
+use super::config::Config;
+use super::entry::{Entry, Membership};
+use super::inflights::Inflights;
+use super::log::Log;
+use crate::ids::{Index, NodeId};
+
+/// See the module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProgressState {
+    /// Looking for the place up to which the logs agree.
+    Probe,
+    /// The logs agree; entries are streamed.
+    Replicate,
+    /// The peer needs a state that covers at least this index.
+    Snapshot(Index),
+}
+
+/// What is to be done for a peer next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Send an append, with entries if there are any and the window is open.
+    Append {
+        /// Whether entries go with it.
+        entries: bool,
+    },
+    /// Its next entries are only on disk.
+    Fetch,
+    /// Its next entries are compacted away.
+    Snapshot,
+}
+
+/// One peer.
+#[derive(Clone, Debug)]
+pub(super) struct Progress {
+    pub(super) id: NodeId,
+    pub(super) learner: bool,
+    pub(super) state: ProgressState,
+    /// The last index on the peer's disk that agrees with this log.
+    pub(super) matched: Index,
+    /// The index of the entry to send next.
+    pub(super) next: Index,
+    /// Nothing is sent until the peer answers something: a probe is out, or the window is full.
+    pub(super) paused: bool,
+    /// An append is to be sent even if it has no entries.
+    pub(super) due: bool,
+    pub(super) inflights: Inflights,
+    /// The newest commit index that the peer was told, as far as its log was known to reach.
+    commit_sent: Index,
+    /// Entries from here on are being read from disk for it.
+    pub(super) fetching: Option<Index>,
+    /// Heard from since the quorum was last checked.
+    pub(super) active: bool,
+    /// Ticks since it was last heard from.
+    silent_ticks: u32,
+    /// The next heartbeat's answer may ask for another attempt; given once per heartbeat tick, so
+    /// that answers to rounds of reads cause no appends.
+    pub(super) retry: bool,
+    /// The newest round of reads that it has confirmed.
+    pub(super) round: u64,
+}
+
+impl Progress {
+    /// A peer of which nothing is known.
+    pub(super) fn new(id: NodeId, learner: bool, config: &Config, last: Index) -> Self {
+        Self {
+            id,
+            learner,
+            state: ProgressState::Probe,
+            matched: Index(0),
+            next: last.next(),
+            paused: false,
+            due: true,
+            inflights: Inflights::new(config.inflight_messages_max, config.inflight_bytes_max),
+            commit_sent: Index(0),
+            fetching: None,
+            active: false,
+            silent_ticks: 0,
+            retry: true,
+            round: 0,
+        }
+    }
+
+    /// Who should be followed in `membership`, one by one in order, without `own`.
+    pub(super) fn peers(
+        membership: &Membership,
+        own: NodeId,
+    ) -> impl Iterator<Item = (NodeId, bool)> + '_ {
+        membership
+            .everyone()
+            .into_iter()
+            .filter(move |&id| id != own)
+            .map(|id| (id, membership.is_learner(id)))
+    }
+
+    /// The peer has sent something.
+    pub(super) fn heard(&mut self) {
+        self.active = true;
+        self.silent_ticks = 0;
+    }
+
+    /// Whether it was heard from lately.
+    pub(super) fn is_alive(&self, config: &Config) -> bool {
+        self.silent_ticks < config.election_ticks
+    }
+
+    /// A tick passed. A peer silent for an election time-out is taken for dead: what is in flight to
+    /// it is forgotten, and it gets heartbeats only, until it answers one.
+    pub(super) fn tick(&mut self, config: &Config) {
+        self.silent_ticks = self.silent_ticks.saturating_add(1);
+        if self.silent_ticks == config.election_ticks && self.state == ProgressState::Replicate {
+            self.become_probe();
+            self.paused = true;
+        }
+    }
+
+    /// What is to be done for it now, if anything.
+    pub(super) fn step(&self, log: &Log, config: &Config) -> Option<Step> {
+        if self.is_paused() || self.fetching.is_some() {
+            return None;
+        }
+        if self.next.prev() < log.base_index() {
+            // A peer that nobody has heard of gets no snapshot: it may not exist any more.
+            return (self.active && self.is_alive(config)).then_some(Step::Snapshot);
+        }
+        let open = self.state == ProgressState::Probe || !self.inflights.is_full();
+        let entries = open && self.next <= log.last_index();
+        let commit = config.eager_commit && log.commit().min(self.next.prev()) > self.commit_sent;
+        if entries && self.next < log.tail_first() {
+            Some(Step::Fetch)
+        } else {
+            (entries || self.due || commit).then_some(Step::Append { entries })
+        }
+    }
+
+    /// An append with these entries was sent, telling `commit`.
+    pub(super) fn sent(&mut self, entries: &[Entry], commit: Index) {
+        self.due = false;
+        let reach = entries.last().map_or(self.next.prev(), |last| last.index);
+        self.commit_sent = self.commit_sent.max(commit.min(reach));
+        if let Some(last) = entries.last() {
+            match self.state {
+                ProgressState::Probe => self.paused = true,
+                ProgressState::Replicate => {
+                    self.next = last.index.next();
+                    self.inflights.add(last.index, entries.iter().map(Entry::cost).sum());
+                }
+                ProgressState::Snapshot(_) => unreachable!("a paused peer is sent nothing"),
+            }
+        }
+        if self.state == ProgressState::Replicate {
+            self.paused = self.inflights.is_full();
+        }
+    }
+
+    /// The peer agrees up to `index`. Answers whether that is news.
+    pub(super) fn accepted(&mut self, index: Index, base: Index) -> bool {
+        let grew = index > self.matched;
+        if grew {
+            self.matched = index;
+            self.next = self.next.max(index.next());
+            self.paused = false;
+        }
+        let news = grew || (self.matched == index && self.state == ProgressState::Probe);
+        if news {
+            match self.state {
+                ProgressState::Probe => self.become_replicate(),
+                ProgressState::Replicate => self.inflights.free_through(index),
+                // Caught up as far as this log reaches back, by whatever snapshot.
+                ProgressState::Snapshot(_) if self.matched >= base => self.become_replicate(),
+                ProgressState::Snapshot(_) => {}
+            }
+        }
+        news
+    }
+
+    /// The peer refused an append after `rejected`; `hint` is the newest index that may agree.
+    /// Answers whether the refusal is to be acted on; a stale one is not.
+    pub(super) fn rejected(&mut self, rejected: Index, hint: Index) -> bool {
+        match self.state {
+            ProgressState::Replicate if rejected > self.matched => {
+                self.become_probe();
+                true
+            }
+            ProgressState::Probe if self.next.prev() == rejected && rejected > self.matched => {
+                self.next = rejected.min(hint.next()).max(self.matched.next());
+                self.commit_sent = self.commit_sent.min(self.next.prev());
+                self.paused = false;
+                self.due = true;
+                self.fetching = None;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A heartbeat was answered: one more attempt may be made, if something is open.
+    pub(super) fn reopen(&mut self, last: Index) {
+        if self.retry {
+            self.retry = false;
+            self.paused = false;
+            self.due |= self.matched < last || self.state == ProgressState::Probe;
+        }
+    }
+
+    /// Look anew for the place where the logs agree.
+    pub(super) fn become_probe(&mut self) {
+        let snapshot = match self.state {
+            ProgressState::Snapshot(index) => index,
+            _ => Index(0),
+        };
+        self.reset(ProgressState::Probe);
+        self.next = self.matched.max(snapshot).next();
+        self.commit_sent = self.commit_sent.min(self.next.prev());
+        self.due = true;
+    }
+
+    /// The logs agree up to `matched`: stream from there.
+    pub(super) fn become_replicate(&mut self) {
+        self.reset(ProgressState::Replicate);
+        self.next = self.matched.next();
+    }
+
+    /// A snapshot that covers at least `index` is on its way.
+    pub(super) fn become_snapshot(&mut self, index: Index) {
+        self.reset(ProgressState::Snapshot(index));
+        self.next = self.matched.max(index).next();
+        self.commit_sent = index;
+    }
+
+    /// The snapshot did not arrive.
+    pub(super) fn snapshot_failed(&mut self) {
+        self.state = ProgressState::Probe;
+        self.become_probe();
+    }
+
+    /// Whether nothing may be sent but heartbeats.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused || matches!(self.state, ProgressState::Snapshot(_))
+    }
+
+    fn reset(&mut self, state: ProgressState) {
+        self.state = state;
+        self.paused = false;
+        self.fetching = None;
+        self.inflights.clear();
+    }
+}
+
+#[cfg(test)]
+#[path = "progress_tests.rs"]
+mod tests;

@@ -1,0 +1,145 @@
+//! A message comes in: who may say what, and what a newer or an older term means.
+//!
+//! Nothing that a peer sends may panic. What cannot be is an error, for the caller to count; what is
+//! merely late is ignored.
+
+use super::message::{Message, MessageBody};
+use super::replica::Raft;
+use crate::ids::{Index, NodeId, Term};
+
+/// Why a message was refused. Ordinary lateness, loss and duplication are no errors; each of these
+/// says that somebody is wrong about something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StepError {
+    /// It is for somebody else.
+    #[error("the message is for {0}")]
+    WrongReceiver(NodeId),
+    /// It claims to come from this replica.
+    #[error("the message claims to come from this replica")]
+    WrongSender,
+    /// Its sender does not belong to the group, as this leader knows it.
+    #[error("{0} is no member")]
+    NotMember(NodeId),
+    /// No correct replica sends this.
+    #[error("malformed: {0}")]
+    Malformed(&'static str),
+    /// It claims the lead of a term that has another leader.
+    #[error("{0} claims the lead of a term that has another leader")]
+    RivalLeader(NodeId),
+    /// It would rewrite a committed entry.
+    #[error("{from} would rewrite the committed entry {index}")]
+    ConflictsWithCommitted {
+        /// The leader that sent it.
+        from: NodeId,
+        /// The committed index.
+        index: Index,
+    },
+    /// The leader believes that this log reaches further than it does: this replica has lost what
+    /// it had acknowledged.
+    #[error("the leader believes this log to reach {0}")]
+    LogForgotten(Index),
+}
+
+impl Raft {
+    /// A message from a peer has come.
+    ///
+    /// # Errors
+    /// When the message cannot be right. It has then changed nothing, except that a newer term was
+    /// entered, or a leader was heard, if it said so.
+    pub fn step(&mut self, message: Message) -> Result<(), StepError> {
+        if message.to != self.config.id {
+            return Err(StepError::WrongReceiver(message.to));
+        }
+        if message.from == self.config.id {
+            return Err(StepError::WrongSender);
+        }
+        message.check().map_err(StepError::Malformed)?;
+        let Message { from, term, body, .. } = message;
+        if term < self.term {
+            self.step_older(from, &body);
+            return Ok(());
+        }
+        if term > self.term && !self.step_newer(from, term, &body) {
+            return Ok(());
+        }
+        match body {
+            MessageBody::Append { prev_index, prev_term, commit, entries } => {
+                self.handle_append(from, (prev_index, prev_term), commit, entries)
+            }
+            MessageBody::AppendResponse { index, reject } => {
+                self.handle_append_response(from, index, reject)
+            }
+            MessageBody::Heartbeat { commit, round } => self.handle_heartbeat(from, commit, round),
+            MessageBody::HeartbeatResponse { round } => self.handle_heartbeat_response(from, round),
+            MessageBody::PreVote { last_index, last_term } => {
+                self.handle_pre_vote(from, term, (last_index, last_term));
+                Ok(())
+            }
+            MessageBody::PreVoteResponse { granted } => {
+                self.handle_pre_vote_response(from, term, granted);
+                Ok(())
+            }
+            MessageBody::Vote { last_index, last_term, .. } => {
+                self.handle_vote(from, (last_index, last_term));
+                Ok(())
+            }
+            MessageBody::VoteResponse { granted } => {
+                self.handle_vote_response(from, granted);
+                Ok(())
+            }
+            MessageBody::TimeoutNow => self.handle_timeout_now(from),
+            MessageBody::ReadIndex { id } => self.handle_read_index(from, id),
+            MessageBody::ReadIndexResponse { id, index } => {
+                self.handle_read_index_response(from, id, index)
+            }
+            MessageBody::SnapshotRequest { index_min } => {
+                self.handle_snapshot_request(from, index_min)
+            }
+        }
+    }
+
+    /// A message of a newer term. Answers whether it is to be handled at all.
+    fn step_newer(&mut self, from: NodeId, term: Term, body: &MessageBody) -> bool {
+        match body {
+            // A replica that hears its leader does not help to depose it.
+            MessageBody::Vote { transfer: false, .. } | MessageBody::PreVote { .. }
+                if self.hears_leader() =>
+            {
+                return false;
+            }
+            // Nobody has entered that term yet.
+            MessageBody::PreVote { .. } | MessageBody::PreVoteResponse { granted: true } => {}
+            MessageBody::Append { .. } | MessageBody::Heartbeat { .. } => {
+                self.become_follower(term, Some(from));
+            }
+            _ => self.become_follower(term, None),
+        }
+        true
+    }
+
+    /// A message of an older term.
+    fn step_older(&mut self, from: NodeId, body: &MessageBody) {
+        match body {
+            // With these two switched on, this replica may be in a newer term that nobody else has
+            // heard of, and cannot depose the leader by a vote request, because the others defend it.
+            // So the leader has to learn the term from here. (With both off, a vote request will do.)
+            MessageBody::Append { .. } | MessageBody::Heartbeat { .. }
+                if self.config.check_quorum || self.config.pre_vote =>
+            {
+                self.send(from, MessageBody::AppendResponse { index: Index(0), reject: None });
+            }
+            // The asker must learn the term, or it would go on asking in its own for ever.
+            MessageBody::PreVote { .. } => {
+                self.send(from, MessageBody::PreVoteResponse { granted: false });
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether this replica has heard its leader within an election time-out, and stands by it.
+    fn hears_leader(&self) -> bool {
+        self.config.check_quorum
+            && self.leader().is_some()
+            && self.election_elapsed < self.config.election_ticks
+    }
+}

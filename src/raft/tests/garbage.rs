@@ -1,0 +1,143 @@
+//! Nothing that a peer sends may panic: one replica against peers that send anything at all.
+
+use crate::ids::{Index, NodeId, Term};
+use crate::raft::random::Random;
+use crate::raft::{
+    Config, Entry, EntryKind, Membership, Message, MessageBody, Raft, ReadContext, RejectHint,
+    Restored, SnapshotMeta,
+};
+use bytes::Bytes;
+
+struct Garbage(Random);
+
+impl Garbage {
+    /// Mostly a number near `around`, sometimes a huge one.
+    fn number(&mut self, around: u64) -> u64 {
+        match self.0.below(40) {
+            0 => u64::MAX,
+            1 => u64::MAX / 2,
+            2 => 0,
+            _ => (around + u64::from(self.0.below(7))).saturating_sub(3),
+        }
+    }
+
+    fn entries(&mut self, prev: u64, term: u64) -> Vec<Entry> {
+        let strange = self.0.below(8) == 0;
+        (1..=u64::from(self.0.below(4)))
+            .map(|at| Entry {
+                index: Index(if strange { self.number(prev) } else { prev.wrapping_add(at) }),
+                term: Term(if strange { self.number(term) } else { term }),
+                kind: EntryKind::Normal,
+                data: Bytes::from_static(b"x"),
+            })
+            .collect()
+    }
+
+    fn message(&mut self, raft: &Raft) -> Message {
+        let last = raft.last_index().0;
+        let index = Index(self.number(last));
+        // Terms rise slowly, or the replica would never hear the same leader twice.
+        let term = Term(raft.term().0.max(1) + u64::from(self.0.below(30) / 29));
+        let known = raft.term_at(index).unwrap_or(term);
+        let round = self.number(2);
+        let body = match self.0.below(14) {
+            0..3 => MessageBody::Append {
+                prev_index: index,
+                prev_term: known,
+                commit: Index(self.number(last)),
+                entries: self.entries(index.0, term.0),
+            },
+            3..5 => {
+                let hint = RejectHint { index: Index(self.number(last)), term: known };
+                let reject = (self.0.below(2) == 0).then_some(hint);
+                MessageBody::AppendResponse { index, reject }
+            }
+            5 => MessageBody::Heartbeat { commit: index, round },
+            6 => MessageBody::HeartbeatResponse { round },
+            7 => MessageBody::PreVote { last_index: index, last_term: known },
+            8 => MessageBody::PreVoteResponse { granted: self.0.below(3) > 0 },
+            9 => MessageBody::Vote { last_index: index, last_term: known, transfer: round == 1 },
+            10 => MessageBody::VoteResponse { granted: self.0.below(3) > 0 },
+            11 => MessageBody::TimeoutNow,
+            12 => match self.0.below(3) {
+                0 => MessageBody::ReadIndex { id: round },
+                1 => MessageBody::ReadIndexResponse { id: round, index: Some(index) },
+                _ => MessageBody::ReadIndexResponse { id: round, index: None },
+            },
+            _ => MessageBody::SnapshotRequest { index_min: index },
+        };
+        let strange = self.0.below(50) == 0;
+        let from = NodeId(if strange { 1 + self.0.below(9) } else { 2 + self.0.below(2) });
+        let term = if strange { Term(self.number(term.0)) } else { term };
+        // A term out of range is refused; one at its end would end the test's usefulness.
+        let term = if term.0 == u64::MAX / 2 { Term(u64::MAX) } else { term };
+        Message { from, to: NodeId(1), term, body }
+    }
+
+    fn snapshot(&mut self, raft: &Raft) -> SnapshotMeta {
+        let index = Index(self.number(raft.commit_index().0 + 2));
+        let term = Term(self.number(raft.term().0));
+        let ids = (0..3).map(|_| NodeId(1 + self.0.below(4))).collect();
+        let membership = match self.0.below(4) {
+            0 => Membership { voters: ids, ..Membership::default() },
+            _ => Membership::of_voters((1..=3).map(NodeId)),
+        };
+        SnapshotMeta { index, term, membership }
+    }
+}
+
+fn live(seed: u64) -> (u64, u64) {
+    let mut garbage = Garbage(Random::new(seed));
+    let mut config = Config::new(NodeId(1), seed);
+    config.tail_bytes_max = 200;
+    config.check_quorum = seed.is_multiple_of(2);
+    let voters = (1..=3).map(NodeId);
+    let mut raft = Raft::new(config, Restored::newborn(voters)).expect("a newborn");
+    let (mut led, mut refused) = (0, 0);
+    for _ in 0..3000 {
+        match garbage.0.below(100) {
+            0..60 => {
+                let message = garbage.message(&raft);
+                refused += u64::from(raft.step(message).is_err());
+            }
+            60..70 => raft.tick(),
+            70..74 => _ = raft.propose(Bytes::from_static(b"y")),
+            74..76 => _ = raft.read_index(ReadContext(1)),
+            76 => _ = raft.snapshot_installed(garbage.snapshot(&raft)),
+            77 => _ = raft.transfer_leader(NodeId(2)),
+            78 => raft.report_snapshot(NodeId(3), seed.is_multiple_of(3)),
+            79 => raft.campaign(),
+            80 => {
+                let through = raft.applied_index();
+                raft.compact(through);
+            }
+            81..83 => {
+                let entries = garbage.entries(raft.last_index().0 / 2, raft.term().0);
+                raft.fetched(NodeId(1 + garbage.0.below(3)), entries);
+            }
+            _ => {
+                let ready = raft.ready();
+                if garbage.0.below(4) > 0 {
+                    raft.persisted(ready.number);
+                }
+                if let Some(last) = ready.committed.last() {
+                    raft.applied(last.index);
+                }
+            }
+        }
+        led += u64::from(raft.is_leader());
+    }
+    (led, refused)
+}
+
+#[test]
+fn nothing_that_peers_send_panics() {
+    let (mut led, mut refused) = (0, 0);
+    for seed in 0..300 {
+        let seen = std::panic::catch_unwind(|| live(seed));
+        let (leading, errors) = seen.unwrap_or_else(|_| panic!("seed {seed}"));
+        led += leading;
+        refused += errors;
+    }
+    assert!(led > 10_000 && refused > 10_000, "it led {led} steps, and refused {refused} messages");
+}

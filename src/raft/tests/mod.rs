@@ -1,0 +1,15 @@
+//! Several replicas together: a cluster in memory whose every step the test decides, stories about one
+//! concern each, and random schedules watched by a checker that knows what must never happen.
+
+mod chaos;
+mod checker;
+mod cluster;
+mod disk;
+mod elections;
+mod flow;
+mod garbage;
+mod logs;
+mod reads;
+mod snapshots;
+mod storage;
+mod transfers;
