@@ -9,4 +9,5 @@ pub mod ids;
 pub mod limits;
 pub mod raft;
 pub mod rows;
+pub mod shard;
 pub mod time;

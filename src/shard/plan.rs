@@ -1,0 +1,333 @@
+//! The birth of a cluster: what `init` records, and the first table that follows from it.
+//!
+//! The first table is a function of the plan alone. A node that is given the plan therefore knows, before
+//! there is a config group to ask, whether it is among those who start the config group.
+
+use super::owners::{Actual, BucketRange, FIRST_EPOCH, Owner, Owners};
+use super::table::{GroupInfo, NodeInfo, ReplicatedLimits, Table, TableError};
+use crate::ids::{Bucket, ClusterId, GroupId, NodeId, TableVersion};
+use crate::limits::BUCKETS;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Nodes of one cluster.
+pub const NODES_MAX: usize = 1024;
+/// Data groups of one cluster.
+pub const GROUPS_MAX: usize = 4096;
+
+/// A node that is there from the beginning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founder {
+    /// Its id.
+    pub node: NodeId,
+    /// Its disk and its addresses.
+    pub info: NodeInfo,
+}
+
+/// What `init` records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitPlan {
+    /// The new cluster's id.
+    pub cluster: ClusterId,
+    /// The key of the hash by which rows of a bucket are ordered.
+    pub hash_key: [u8; 16],
+    /// The first nodes, in any order.
+    pub founders: Vec<Founder>,
+    /// How many data groups share the buckets.
+    pub data_groups: u32,
+    /// Replicas of each group; more than there are nodes means all of them.
+    pub replication: u32,
+    /// Replicated limits to begin with.
+    pub limits: ReplicatedLimits,
+}
+
+/// Why a plan makes no cluster.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum PlanError {
+    /// No nodes, or more than there may be.
+    #[error("a cluster has 1 to {NODES_MAX} nodes, not {0}")]
+    Nodes(usize),
+    /// A node is named twice, or is 0.
+    #[error("{0} is not an id, or is given twice")]
+    NodeId(NodeId),
+    /// No data groups, or more than there may be.
+    #[error("a cluster has 1 to {GROUPS_MAX} data groups, not {0}")]
+    Groups(u32),
+    /// No replicas.
+    #[error("a group has at least one replica")]
+    Replication,
+    /// An address or a limit is not right.
+    #[error("{0}")]
+    Table(String),
+}
+
+impl From<TableError> for PlanError {
+    fn from(error: TableError) -> Self {
+        Self::Table(error.to_string())
+    }
+}
+
+impl Table {
+    /// The first table of a cluster: buckets in contiguous, equal shares; replicas and preferred leaders
+    /// spread evenly.
+    ///
+    /// # Errors
+    /// When the plan makes no sense.
+    pub fn found(plan: &InitPlan) -> Result<Self, PlanError> {
+        if plan.founders.is_empty() || plan.founders.len() > NODES_MAX {
+            return Err(PlanError::Nodes(plan.founders.len()));
+        }
+        if plan.data_groups == 0 || plan.data_groups as usize > GROUPS_MAX {
+            return Err(PlanError::Groups(plan.data_groups));
+        }
+        if plan.replication == 0 {
+            return Err(PlanError::Replication);
+        }
+        let mut nodes = BTreeMap::new();
+        for Founder { node, info } in &plan.founders {
+            if node.0 == 0 || nodes.insert(*node, info.clone()).is_some() {
+                return Err(PlanError::NodeId(*node));
+            }
+        }
+        let table = Self {
+            version: TableVersion(1),
+            cluster: plan.cluster,
+            hash_key: plan.hash_key,
+            groups: first_groups(plan, &nodes),
+            nodes,
+            owners: first_owners(plan.data_groups),
+            limits: plan.limits,
+            feature_level: 1,
+        };
+        table.check()?;
+        Ok(table)
+    }
+}
+
+/// Deals the replicas of group after group to the nodes in turn, so that no node holds two more than
+/// another, and lets the preferred leaders go round likewise.
+fn first_groups(
+    plan: &InitPlan,
+    nodes: &BTreeMap<NodeId, NodeInfo>,
+) -> BTreeMap<GroupId, GroupInfo> {
+    let ids: Vec<NodeId> = nodes.keys().copied().collect();
+    let replication = ids.len().min(plan.replication as usize);
+    let mut leads: BTreeMap<NodeId, u32> = BTreeMap::new();
+    let mut groups = BTreeMap::new();
+    // The config group comes last: it prefers to be led where the fewest data groups are.
+    let data_groups = (1..=plan.data_groups).map(GroupId);
+    for (number, group) in data_groups.chain([GroupId::CONFIG]).enumerate() {
+        let turn = ids
+            .iter()
+            .copied()
+            .cycle()
+            .skip(number * replication % ids.len());
+        let mut replicas: Vec<NodeId> = turn.take(replication).collect();
+        // A group's first node alone would not do: first nodes repeat after `period` groups and leave
+        // others out. One step further each time, every node comes once in as many groups as there
+        // are nodes.
+        let steps = gcd(replication, ids.len());
+        let period = ids.len() / steps;
+        let mut leader = replicas[number / period % steps];
+        if group == GroupId::CONFIG {
+            let led = |node: &NodeId| (leads.get(node).copied(), *node);
+            leader = *replicas
+                .iter()
+                .min_by_key(|node| led(node))
+                .expect("a replica");
+        }
+        *leads.entry(leader).or_default() += 1;
+        replicas.sort_unstable();
+        let founders = replicas
+            .iter()
+            .map(|node| (*node, nodes[node].incarnation))
+            .collect();
+        groups.insert(
+            group,
+            GroupInfo {
+                founders,
+                replicas,
+                preferred_leader: leader,
+            },
+        );
+    }
+    groups
+}
+
+/// The greatest common divisor.
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Gives every bucket to a data group, in contiguous shares whose sizes differ by one at most.
+fn first_owners(data_groups: u32) -> Owners {
+    let mut owners = Owners::none();
+    // In 64 bits: 16,384 times the number of groups does not overflow.
+    let start =
+        |share: u32| (u64::from(BUCKETS) * u64::from(share) / u64::from(data_groups)) as u16;
+    for share in 0..data_groups {
+        let (first, end) = (start(share), start(share + 1));
+        let group = GroupId(share + 1);
+        let actual = Some(Actual {
+            group,
+            epoch: FIRST_EPOCH,
+        });
+        let range = BucketRange {
+            first: Bucket(first),
+            last: Bucket(end - 1),
+        };
+        owners.set(
+            range,
+            Owner {
+                desired: Some(group),
+                actual,
+            },
+        );
+    }
+    owners
+}
+
+const _: () = assert!(
+    GROUPS_MAX <= BUCKETS as usize,
+    "every data group gets a bucket"
+);
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::super::owners::Bounds;
+    use super::*;
+    use crate::ids::Incarnation;
+    use proptest::prelude::*;
+
+    /// The addresses of node `number` on this machine.
+    pub(in super::super) fn info(number: u32) -> NodeInfo {
+        NodeInfo {
+            incarnation: Incarnation(u64::from(number) * 100),
+            quic: format!("127.0.0.1:{}", 6378 + number),
+            redis: format!("127.0.0.1:{}", 6378 + number),
+            cluster_port: format!("127.0.0.1:{}", 7378 + number),
+            http: format!("127.0.0.1:{}", 8079 + number),
+            zone: None,
+        }
+    }
+
+    /// A plan with nodes 1..=n, each group on all of them.
+    pub(in super::super) fn plan(nodes: u32, data_groups: u32) -> InitPlan {
+        InitPlan {
+            cluster: ClusterId([0xc1; 16]),
+            hash_key: [7; 16],
+            founders: (1..=nodes)
+                .map(|n| Founder {
+                    node: NodeId(n),
+                    info: info(n),
+                })
+                .collect(),
+            data_groups,
+            replication: nodes,
+            limits: ReplicatedLimits::default(),
+        }
+    }
+
+    #[test]
+    fn three_nodes_and_two_groups() {
+        let table = Table::found(&plan(3, 2)).expect("a good plan");
+        let all = vec![NodeId(1), NodeId(2), NodeId(3)];
+        assert!(table.groups.values().all(|group| group.replicas == all));
+        let preferred: Vec<u32> = table
+            .groups
+            .values()
+            .map(|group| group.preferred_leader.0)
+            .collect();
+        assert_eq!(
+            preferred,
+            [3, 1, 2],
+            "the config group leads where no data group does"
+        );
+        let ranges = table.owners.ranges(Bounds::Actual);
+        let text: Vec<String> = ranges
+            .iter()
+            .map(|(range, group)| format!("{range}:{}", group.expect("an owner")))
+            .collect();
+        assert_eq!(text, ["0-8191:g1", "8192-16383:g2"]);
+    }
+
+    #[test]
+    fn the_order_of_the_founders_does_not_matter() {
+        let mut reversed = plan(5, 4);
+        reversed.founders.reverse();
+        assert_eq!(Table::found(&reversed), Table::found(&plan(5, 4)));
+    }
+
+    #[test]
+    fn plans_that_make_no_cluster() {
+        let refused = |change: &dyn Fn(&mut InitPlan)| {
+            let mut plan = plan(3, 2);
+            change(&mut plan);
+            Table::found(&plan).expect_err("a bad plan")
+        };
+        assert_eq!(refused(&|plan| plan.founders.clear()), PlanError::Nodes(0));
+        assert_eq!(refused(&|plan| plan.data_groups = 0), PlanError::Groups(0));
+        assert_eq!(
+            refused(&|plan| plan.data_groups = 4097),
+            PlanError::Groups(4097)
+        );
+        assert_eq!(
+            refused(&|plan| plan.replication = 0),
+            PlanError::Replication
+        );
+        let twice = refused(&|plan| plan.founders[0].node = NodeId(3));
+        assert_eq!(twice, PlanError::NodeId(NodeId(3)));
+        let zero = refused(&|plan| plan.founders[0].node = NodeId(0));
+        assert_eq!(zero, PlanError::NodeId(NodeId(0)));
+        let address = refused(&|plan| plan.founders[0].info.redis = "nowhere".into());
+        assert!(matches!(address, PlanError::Table(text) if text.contains("Redis")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_bucket_has_one_owner_and_shares_are_even(
+            nodes in 1u32..40, groups in 1u32..300, replication in 1u32..9
+        ) {
+            let plan = InitPlan { replication, ..plan(nodes, groups) };
+            let table = Table::found(&plan).expect("a good plan");
+            let mut counts: BTreeMap<GroupId, u32> = BTreeMap::new();
+            for bucket in 0..BUCKETS {
+                let owner = table.owners.get(Bucket(bucket));
+                prop_assert_eq!(owner.desired, owner.actual.map(|actual| actual.group));
+                *counts.entry(owner.desired.expect("an owner")).or_default() += 1;
+            }
+            prop_assert_eq!(counts.len(), groups as usize);
+            prop_assert_eq!(counts.values().sum::<u32>(), u32::from(BUCKETS));
+            let spread = counts.values().max().expect("a group")
+                - counts.values().min().expect("a group");
+            prop_assert!(spread <= 1);
+            for group in counts.keys() {
+                let ranges = table.owners.ranges_of(*group, Bounds::Actual);
+                prop_assert_eq!(ranges.len(), 1, "contiguous");
+                prop_assert_eq!(table.bucket_count(*group), counts[group]);
+            }
+        }
+
+        #[test]
+        fn replicas_and_leaders_are_even(
+            nodes in 1u32..40, groups in 1u32..300, replication in 1u32..9
+        ) {
+            let plan = InitPlan { replication, ..plan(nodes, groups) };
+            let table = Table::found(&plan).expect("a good plan");
+            let (mut held, mut leads) = (vec![0u32; nodes as usize], vec![0u32; nodes as usize]);
+            for (_, info) in table.data_groups() {
+                prop_assert_eq!(info.replicas.len() as u32, replication.min(nodes));
+                for node in &info.replicas {
+                    held[node.0 as usize - 1] += 1;
+                }
+                leads[info.preferred_leader.0 as usize - 1] += 1;
+            }
+            let spread = |counts: &[u32]| {
+                counts.iter().max().expect("a node") - counts.iter().min().expect("a node")
+            };
+            prop_assert!(spread(&held) <= 1, "replicas {:?}", held);
+            prop_assert!(spread(&leads) <= 1, "leaders {:?}", leads);
+        }
+    }
+}
