@@ -6,6 +6,7 @@
 
 pub mod codec;
 pub mod ids;
+pub mod kv;
 pub mod limits;
 pub mod raft;
 pub mod rows;

@@ -1,0 +1,36 @@
+//! The replicated state of one data group: keys with their values and deadlines, the buckets it owns,
+//! the sessions of its clients, and the time that its leaders have stamped.
+//!
+//! | file | is |
+//! |---|---|
+//! | `state` | [`Machine`]: born, opened, one entry applied, one read answered, meta rows written |
+//! | `layout` | how rows look |
+//! | `fault` | what can go wrong |
+//! | `meta` | the row that says how far all others are |
+//! | `buckets` | which buckets are owned, in which epoch, and how much each holds |
+//! | `slot` | one key: found, written, removed, counted, with its place in the index of deadlines |
+//! | `sweep` | removes what is due |
+//! | `dispatch` | from a command to the function that carries it out |
+//! | `strings`, `counters`, `keyspace`, `expiry`, `whole` | the commands, by family |
+//!
+//! Must always hold: what a replica answers and writes depends only on its rows and on the entries, so
+//! that all replicas hold equal rows; and all state is in rows after [`Machine::flush_meta`].
+
+mod buckets;
+mod counters;
+mod dispatch;
+mod expiry;
+mod fault;
+mod keyspace;
+mod layout;
+mod meta;
+mod slot;
+mod state;
+mod strings;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod whole;
+
+pub use fault::{ApplyError, DamagedRow, OpenError};
+pub use state::{Genesis, Machine, MachineStats};

@@ -1,0 +1,261 @@
+//! The machine itself: how it is born and opened, applies an entry, answers a read, and writes down
+//! what it keeps in memory.
+
+use super::buckets::Buckets;
+use super::fault::{ApplyError, Fault, OpenError};
+use super::layout::{Layout, due_deadline};
+use super::meta::Meta;
+use crate::codec;
+use crate::ids::{Bucket, Epoch, GroupId, Index};
+use crate::kv::command::Command;
+use crate::kv::entry::{EntryReader, Record};
+use crate::kv::reply::{Reply, ReplyError};
+use crate::kv::session::{Session, SessionLimits, SessionRef, Sessions, Verdict};
+use crate::rows::{RowGeneration, Rows};
+use crate::time::UnixMillis;
+use bytes::Bytes;
+
+/// With what a data group is born: equal on all its replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Genesis {
+    /// The key of the hash that orders keys; the same in the whole cluster.
+    pub hash_key: [u8; 16],
+    /// The buckets it owns at birth, all empty.
+    pub buckets: Vec<Bucket>,
+    /// Where replicated time begins.
+    pub time: UnixMillis,
+    /// The largest value, bytes.
+    pub value_bytes_max: u64,
+    /// How much it remembers of its clients.
+    pub sessions: SessionLimits,
+}
+
+/// How much a machine holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MachineStats {
+    /// Keys, expired ones that were not removed yet included.
+    pub keys: u64,
+    /// Bytes of those keys and their values.
+    pub bytes: u64,
+    /// Buckets that it owns.
+    pub buckets: u32,
+    /// Sessions that it remembers.
+    pub sessions: u64,
+}
+
+/// The replicated state of one data group. See the module's first lines.
+#[derive(Debug)]
+pub struct Machine {
+    pub(super) layout: Layout,
+    pub(super) meta: Meta,
+    pub(super) buckets: Buckets,
+    pub(super) sessions: Sessions,
+    /// The deadline of the first due row, or earlier; `None` only if there is no due row.
+    pub(super) next_due: Option<UnixMillis>,
+    /// No due row has a deadline before this one.
+    pub(super) swept: UnixMillis,
+}
+
+const SESSION: &[u8] = b"session";
+
+impl Machine {
+    /// The state of a newborn group, at index 0. Its meta rows are written at once.
+    ///
+    /// # Panics
+    /// When a bucket of the genesis does not exist.
+    pub fn create(
+        group: GroupId,
+        generation: RowGeneration,
+        rows: &mut impl Rows,
+        genesis: &Genesis,
+    ) -> Self {
+        let meta = Meta {
+            applied: Index(0),
+            time: genesis.time,
+            value_bytes_max: genesis.value_bytes_max,
+            session_limits: genesis.sessions,
+            hash_key: genesis.hash_key,
+        };
+        let mut machine = Self {
+            layout: Layout { group, generation },
+            meta,
+            buckets: Buckets::of_birth(&genesis.buckets),
+            sessions: Sessions::default(),
+            next_due: None,
+            swept: UnixMillis(0),
+        };
+        machine.flush_meta(rows);
+        machine
+    }
+
+    /// The state in these rows; `None` if there is none.
+    ///
+    /// # Errors
+    /// When a row is missing or cannot be read.
+    pub fn open(
+        group: GroupId,
+        generation: RowGeneration,
+        rows: &impl Rows,
+    ) -> Result<Option<Self>, OpenError> {
+        let layout = Layout { group, generation };
+        let Some(meta) = Meta::read(layout, rows)? else { return Ok(None) };
+        Ok(Some(Self {
+            layout,
+            meta,
+            buckets: Buckets::open(layout, rows)?,
+            sessions: open_sessions(layout, rows)?,
+            next_due: first_due(layout, rows)?,
+            swept: UnixMillis(0),
+        }))
+    }
+
+    /// The last entry that was applied.
+    #[must_use]
+    pub fn applied(&self) -> Index {
+        self.meta.applied
+    }
+
+    /// The replicated time: the latest stamp of all entries.
+    #[must_use]
+    pub fn time(&self) -> UnixMillis {
+        self.meta.time
+    }
+
+    /// When a key must be removed next, or somewhat earlier, never later. The leader then moves time on
+    /// by an entry.
+    #[must_use]
+    pub fn next_due(&self) -> Option<UnixMillis> {
+        self.next_due
+    }
+
+    /// Applies the next entry: one reply per command, none for a tick. An empty payload only moves the
+    /// index on.
+    ///
+    /// # Errors
+    /// When it is not the next entry or cannot be read, or the state cannot. Then the machine must be
+    /// dropped and what it wrote in this call undone.
+    pub fn apply(
+        &mut self,
+        rows: &mut impl Rows,
+        index: Index,
+        payload: &[u8],
+    ) -> Result<Vec<Reply>, ApplyError> {
+        let applied = self.meta.applied;
+        if index != applied.next() {
+            return Err(ApplyError::OutOfOrder { index, applied });
+        }
+        let mut replies = Vec::new();
+        if !payload.is_empty() {
+            let reader = EntryReader::new(payload)?;
+            self.meta.time = self.meta.time.max(reader.time());
+            self.sweep(rows)?;
+            self.sessions.expire(self.meta.time);
+            for record in reader {
+                match record? {
+                    Record::Command(command, session) => {
+                        replies.push(self.apply_once(rows, &command, session)?);
+                    }
+                    Record::Tick => {}
+                }
+            }
+        }
+        self.meta.applied = index;
+        Ok(replies)
+    }
+
+    /// Carries a command out, unless it is the retry of a write that was.
+    fn apply_once(
+        &mut self,
+        rows: &mut impl Rows,
+        command: &Command,
+        session: Option<SessionRef>,
+    ) -> Result<Reply, ApplyError> {
+        let request = session.filter(|_| command.is_write());
+        if let Some(request) = request {
+            match self.sessions.judge(request, self.meta.time, &self.meta.session_limits) {
+                Verdict::Apply => {}
+                Verdict::Again(reply) => return Ok(reply),
+                Verdict::Refuse(error) => return Ok(error.into()),
+            }
+        }
+        let reply = match self.run(rows, command) {
+            Ok(reply) => reply,
+            Err(Fault::Refused(error)) => error.into(),
+            Err(Fault::Damaged(row)) => return Err(row.into()),
+        };
+        // Errors are recorded too: a client that was told "not done" must not be proved wrong by a
+        // second copy of its request that is still on its way.
+        if let Some(request) = request {
+            self.sessions.record(request, &reply);
+        }
+        Ok(reply)
+    }
+
+    /// Answers a command that is no write. `now` is the time by which the rest of a key's life is told;
+    /// whether a key is there is judged by replicated time alone.
+    #[must_use]
+    pub fn read(&self, rows: &impl Rows, command: &Command, now: UnixMillis) -> Reply {
+        match self.answer(rows, command, now.max(self.meta.time)) {
+            Ok(reply) => reply,
+            Err(Fault::Refused(error)) => error.into(),
+            Err(Fault::Damaged(row)) => ReplyError::not_done(row).into(),
+        }
+    }
+
+    /// Writes down what is kept in memory, so that the rows are all there is to know.
+    pub fn flush_meta(&mut self, rows: &mut impl Rows) {
+        self.buckets.flush(self.layout, rows);
+        for (client, session) in self.sessions.take_dirty() {
+            let row = self.layout.meta(SESSION, &client.to_be_bytes());
+            match session {
+                Some(session) => rows.put(row, Bytes::from(codec::encode(session))),
+                None => rows.delete(row),
+            }
+        }
+        self.meta.write(self.layout, rows);
+    }
+
+    /// The epoch of each bucket, by bucket: data rows of earlier ones are forgotten.
+    #[must_use]
+    pub fn live_epochs(&self) -> Vec<Epoch> {
+        self.buckets.states().iter().map(|state| state.epoch).collect()
+    }
+
+    /// How much it holds.
+    #[must_use]
+    pub fn stats(&self) -> MachineStats {
+        MachineStats {
+            keys: self.buckets.keys(),
+            bytes: self.buckets.bytes(),
+            buckets: self.buckets.owned(),
+            sessions: self.sessions.len() as u64,
+        }
+    }
+}
+
+fn open_sessions(layout: Layout, rows: &impl Rows) -> Result<Sessions, OpenError> {
+    let mut sessions = Sessions::default();
+    let mut trouble = None;
+    let (from, to) = layout.meta_range(SESSION);
+    rows.range(&from, &to, &mut |row, value| {
+        let client = row.get(from.len()..).and_then(|rest| rest.try_into().ok());
+        let session = codec::decode::<Session>(value);
+        match (client.map(u64::from_be_bytes), session) {
+            (Some(client), Ok(session)) => sessions.restore(client, session),
+            (None, _) => trouble = Some(super::DamagedRow("sessions").into()),
+            (_, Err(error)) => trouble = Some(OpenError::Row { row: "session", error }),
+        }
+        trouble.is_none()
+    });
+    trouble.map_or(Ok(sessions), Err)
+}
+
+fn first_due(layout: Layout, rows: &impl Rows) -> Result<Option<UnixMillis>, OpenError> {
+    let mut first = None;
+    let (from, to) = layout.all_due();
+    rows.range(&from, &to, &mut |row, _| {
+        first = Some(due_deadline(row));
+        false
+    });
+    Ok(first.transpose()?)
+}
