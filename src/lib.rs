@@ -11,4 +11,5 @@ pub mod limits;
 pub mod raft;
 pub mod rows;
 pub mod shard;
+pub mod store;
 pub mod time;

@@ -1,0 +1,87 @@
+//! What is where, of all groups. The log's writer changes it, readers look into it.
+
+use super::batch::Recorded;
+use super::group::{GroupLog, Ledger, Place};
+use super::payload::Change;
+use super::segment::Segment;
+use super::write::Damage;
+use crate::ids::GroupId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    pub(super) groups: BTreeMap<GroupId, GroupLog>,
+    /// Groups that died here, and the life of the segment that says so.
+    pub(super) dead: BTreeMap<GroupId, u64>,
+    /// Groups that have lost something and are not dead yet.
+    pub(super) damaged: BTreeSet<GroupId>,
+    pub(super) damaged_all: bool,
+    pub(super) ledger: Ledger,
+}
+
+impl Index {
+    /// Takes in a record that stands in this batch of this life.
+    pub(super) fn apply(&mut self, record: &Recorded, life: u64, number: u64) {
+        let group = record.group;
+        match &record.change {
+            Change::Dead => {
+                if let Some(mut log) = self.groups.remove(&group) {
+                    log.clear(&mut self.ledger);
+                }
+                self.damaged.remove(&group);
+                self.dead.insert(group, life);
+            }
+            Change::Damaged => {
+                self.damaged.insert(group);
+            }
+            Change::DamagedAll => self.damaged_all = true,
+            Change::Cluster(_) | Change::Oldest(_) | Change::End(_) => {}
+            change => {
+                if matches!(change, Change::Born(_)) {
+                    self.dead.remove(&group);
+                } else if self.dead.contains_key(&group) {
+                    // It was on its way when the replica died.
+                    return;
+                }
+                let log = self.groups.entry(group).or_default();
+                log.apply(change, Place::of(record, life, number), &mut self.ledger);
+            }
+        }
+    }
+
+    pub(super) fn damage(&self) -> Damage {
+        match (self.damaged_all, self.damaged.is_empty()) {
+            (true, _) => Damage::All,
+            (false, true) => Damage::None,
+            (false, false) => Damage::Groups(self.damaged.clone()),
+        }
+    }
+}
+
+/// The index and the files that it points into. A segment leaves `segments` before its file gets
+/// another life, and only after the last reader has let go of it.
+#[derive(Debug)]
+pub(super) struct Contents<F> {
+    pub(super) index: Index,
+    pub(super) segments: BTreeMap<u64, Arc<Segment<F>>>,
+}
+
+/// What the writer and the readers share. The lock is held for looking up and changing, never for I/O.
+#[derive(Debug)]
+pub(super) struct Shared<F>(RwLock<Contents<F>>);
+
+impl<F> Shared<F> {
+    pub(super) fn new(index: Index, segments: BTreeMap<u64, Arc<Segment<F>>>) -> Self {
+        Self(RwLock::new(Contents { index, segments }))
+    }
+
+    pub(super) fn look(&self) -> RwLockReadGuard<'_, Contents<F>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn change(&self) -> RwLockWriteGuard<'_, Contents<F>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,155 @@
+//! Giving up the oldest segments, so that their files can be used again.
+//!
+//! What is still needed of them (hard states, deaths, entries of groups that are quiet) is copied to
+//! the end of the log and synced, together with the mark that nothing older is needed. Segments are
+//! given up strictly from the oldest on, so a copy never comes before something that it should follow.
+//!
+//! A segment goes when little of it is still needed, or when the log takes up much more than what it
+//! holds; so copying costs at most as much again as is written anyway.
+
+use super::error::LogError;
+use super::group::Extent;
+use super::log::{Log, NO_GROUP};
+use super::payload::Change;
+use super::segment::RecordError;
+use crate::ids::GroupId;
+use crate::limits;
+use crate::store::disk::Disk;
+use std::sync::Arc;
+
+/// A segment of which at most this part is needed is given up at once.
+const CHEAP: u64 = 16;
+/// Segments by which the log may exceed twice of what it holds before others are given up too.
+const SLACK_SEGMENTS: u64 = 4;
+
+impl<D: Disk> Log<D> {
+    /// Gives up segments that are hardly needed any more. To be called now and then after
+    /// [`Log::write`], best when nobody waits; it costs little when there is nothing to do, and else at
+    /// most the copying of one segment.
+    ///
+    /// # Errors
+    /// As [`Log::write`].
+    pub fn maintain(&mut self) -> Result<(), LogError> {
+        self.usable()?;
+        self.retire()?;
+        let lives = self.reclaimable();
+        if !lives.is_empty() {
+            self.reclaim(&lives)?;
+            self.retire()?;
+        }
+        self.pool.prepare_ahead();
+        Ok(())
+    }
+
+    /// The oldest segments that should go; never the head.
+    fn reclaimable(&self) -> Vec<u64> {
+        let contents = self.shared.look();
+        let ledger = &contents.index.ledger;
+        let mut lives = Vec::new();
+        // Whoever looks into the damage may want all there is.
+        if contents.index.damaged_all || contents.segments.len() < 2 {
+            return lives;
+        }
+        let mut needed = 0;
+        for (life, segment) in
+            contents.segments.iter().filter(|(life, _)| **life != self.head.life())
+        {
+            needed += ledger.live(*life);
+            if needed > segment.capacity / CHEAP {
+                break;
+            }
+            lives.push(*life);
+        }
+        if lives.is_empty() {
+            let taken: u64 = contents.segments.values().map(|segment| segment.capacity).sum();
+            let slack = SLACK_SEGMENTS * self.pool.segment_bytes();
+            if taken > 2 * ledger.total() + slack {
+                lives.extend(contents.segments.keys().next());
+            }
+        }
+        lives
+    }
+
+    fn reclaim(&mut self, lives: &[u64]) -> Result<(), LogError> {
+        let (states, extents, oldest) = self.still_needed(lives);
+        self.batch.clear();
+        for (group, change) in states {
+            self.batch.put(group, change);
+            self.commit_if_full()?;
+        }
+        for (group, extent) in extents {
+            let segment = self.shared.look().segments.get(&extent.place.life).map(Arc::clone);
+            let Some(segment) = segment else { continue };
+            let entries = segment.read_entries(group, extent.place, extent.first, extent.last);
+            let entries = entries.map_err(|error| match error {
+                RecordError::Io(error) => self.fail("read", &segment.path, error),
+                RecordError::Damaged => {
+                    self.failed = true;
+                    LogError::Damaged {
+                        path: segment.path.clone(),
+                        offset: extent.place.offset,
+                        group,
+                    }
+                }
+            })?;
+            self.batch.put_entries(group, &entries, true);
+            self.commit_if_full()?;
+        }
+        self.batch.put(NO_GROUP, Change::Oldest(oldest));
+        self.commit(true)?;
+
+        let mut contents = self.shared.change();
+        for life in lives {
+            self.retiring.extend(contents.segments.remove(life));
+            contents.index.ledger.forget(*life);
+        }
+        Ok(())
+    }
+
+    /// What is to be copied out of these segments, and the life of the first one that stays.
+    #[expect(clippy::type_complexity, reason = "three lists used once")]
+    fn still_needed(&self, lives: &[u64]) -> (Vec<(GroupId, Change)>, Vec<(GroupId, Extent)>, u64) {
+        let contents = self.shared.look();
+        let index = &contents.index;
+        let (mut states, mut extents) = (Vec::new(), Vec::new());
+        for (group, log) in &index.groups {
+            if lives.contains(&log.hard_life) || lives.contains(&log.base_life) {
+                states.push((*group, Change::State(log.hard_state, log.base.clone())));
+            }
+        }
+        let dead = index.dead.iter().filter(|(_, life)| lives.contains(life));
+        states.extend(dead.map(|(group, _)| (*group, Change::Dead)));
+        // Rarely any, so they go along each time.
+        states.extend(index.damaged.iter().map(|group| (*group, Change::Damaged)));
+        if lives.iter().any(|life| index.ledger.live(*life) > 0) {
+            for (group, log) in &index.groups {
+                let old = log.extents.iter().filter(|extent| lives.contains(&extent.place.life));
+                extents.extend(old.map(|extent| (*group, *extent)));
+            }
+        }
+        let oldest = contents.segments.keys().find(|life| !lives.contains(life));
+        (states, extents, oldest.copied().unwrap_or(self.head.life()))
+    }
+
+    fn commit_if_full(&mut self) -> Result<(), LogError> {
+        if self.batch.length() >= limits::WAL_BATCH_BYTES_MAX {
+            self.commit(false)?;
+            self.batch.clear();
+        }
+        Ok(())
+    }
+
+    /// Hands over the files that nobody reads any more.
+    fn retire(&mut self) -> Result<(), LogError> {
+        for segment in std::mem::take(&mut self.retiring) {
+            match Arc::try_unwrap(segment) {
+                Ok(segment) => {
+                    let given = self.pool.give(segment.end());
+                    self.try_to("give up a segment before", given)?;
+                }
+                Err(segment) => self.retiring.push(segment),
+            }
+        }
+        Ok(())
+    }
+}
