@@ -8,6 +8,7 @@ pub mod codec;
 pub mod ids;
 pub mod kv;
 pub mod limits;
+pub mod net;
 pub mod raft;
 pub mod rows;
 pub mod shard;

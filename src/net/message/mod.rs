@@ -1,0 +1,13 @@
+//! What nodes, the admin CLI and native clients say to each other: the payloads of frames, in postcard.
+//!
+//! Variants are only ever appended: a variant's position is its name on the wire.
+
+mod admin;
+mod peer;
+mod unit;
+
+pub use admin::{
+    AdminRequest, AdminResponse, GroupStatus, NodeStatus, ReplicaProgress, TableAnswer,
+};
+pub use peer::{Identity, PeerMessage, RaftFrame, SnapshotFrame};
+pub use unit::{Answer, Ask, Outcome, Refusal, Unit, UnitId, Work};
