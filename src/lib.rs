@@ -4,6 +4,7 @@
 //! consensus core in [`raft`] is a library of its own.
 
 
+pub mod actors;
 pub mod codec;
 pub mod ids;
 pub mod kv;

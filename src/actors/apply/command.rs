@@ -1,0 +1,149 @@
+//! What the apply thread is asked, and what it tells.
+
+use crate::actors::group::event::{Applied, ApplyItem, ReplyTo};
+use crate::actors::snapshots::View;
+use crate::ids::{Generation, GroupId, Index};
+use crate::kv::Genesis;
+use crate::net::message::Answer;
+use crate::raft::SnapshotMeta;
+use crate::rows::RowGeneration;
+use crate::shard::Table;
+use crate::store::state::{BatchNumber, Command};
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+
+/// What a replica's state is when it is born.
+#[derive(Clone, Debug)]
+pub enum Birth {
+    /// The config group: no table.
+    Config,
+    /// A data group.
+    Keys(Box<Genesis>),
+}
+
+/// A replica's state, as found.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// How far it is.
+    pub applied: Applied,
+    /// Which life of the rows is in use.
+    pub row_generation: RowGeneration,
+    /// The snapshot it began with, if it did.
+    pub installed: Option<SnapshotMeta>,
+}
+
+/// An answer that may be given on the apply or the state thread.
+pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
+
+/// See the variants. In order per group.
+pub enum ApplyCommand {
+    /// Start (or go on) serving a group for a new life of its driver. Earlier work of it is done then.
+    Open {
+        /// The group.
+        group: GroupId,
+        /// The driver's life.
+        generation: Generation,
+        /// The state if there is none yet.
+        birth: Birth,
+        /// Where it stands.
+        reply: Reply<Result<Opened, String>>,
+    },
+    /// Entries and reads of a driver.
+    Work {
+        /// The group.
+        group: GroupId,
+        /// The driver's life.
+        generation: Generation,
+        /// In this order.
+        items: Vec<ApplyItem>,
+    },
+    /// A view of everything applied so far.
+    View {
+        /// The group.
+        group: GroupId,
+        /// The view.
+        reply: Reply<Result<View, String>>,
+    },
+    /// Rows of a snapshot, for a life of the rows that is not in use yet.
+    Ingest {
+        /// The group.
+        group: GroupId,
+        /// That life.
+        row_generation: RowGeneration,
+        /// Keys without prefix, and values.
+        rows: Vec<(Bytes, Bytes)>,
+        /// They are in the store (not synced).
+        done: Box<dyn FnOnce() + Send>,
+    },
+    /// All rows of a snapshot are ingested: make them the state.
+    Install {
+        /// The group.
+        group: GroupId,
+        /// The driver's life.
+        generation: Generation,
+        /// The life of the rows.
+        row_generation: RowGeneration,
+        /// What it stands for.
+        meta: SnapshotMeta,
+        /// It is the state, synced.
+        reply: Reply<Result<(SnapshotMeta, Applied), String>>,
+    },
+    /// Get everything applied so far onto the disk, and say so by [`ApplySink::persisted`].
+    Persist,
+    /// From the state thread: batches are written.
+    Written(BatchNumber),
+    /// From the state thread: everything is synced that was written before this token.
+    Persisted(u64, Vec<(GroupId, Index)>),
+    /// Freeze what is left, and end.
+    Stop,
+}
+
+impl fmt::Debug for ApplyCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open { .. } => "Open",
+            Self::Work { .. } => "Work",
+            Self::View { .. } => "View",
+            Self::Ingest { .. } => "Ingest",
+            Self::Install { .. } => "Install",
+            Self::Persist => "Persist",
+            Self::Written(_) => "Written",
+            Self::Persisted(..) => "Persisted",
+            Self::Stop => "Stop",
+        })
+    }
+}
+
+/// Counts of one group's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Keys.
+    pub keys: u64,
+    /// Bytes of keys and values.
+    pub bytes: u64,
+    /// Buckets owned.
+    pub buckets: u32,
+    /// Sessions remembered.
+    pub sessions: u64,
+}
+
+/// Where the apply thread's results go. Must not block.
+pub trait ApplySink: Send {
+    /// Replies for their askers.
+    fn answers(&mut self, answers: Vec<(ReplyTo, Answer)>);
+    /// Entries of a group are applied.
+    fn applied(&mut self, group: GroupId, applied: Applied, stats: Stats);
+    /// The config table has a new version.
+    fn table(&mut self, table: &Arc<Table>);
+    /// The state of these groups up to these entries is on disk.
+    fn persisted(&mut self, groups: Vec<(GroupId, Index)>);
+    /// The machine of a group failed; its replica must be rebuilt.
+    fn failed(&mut self, group: GroupId, generation: Generation, why: String);
+    /// For the state thread; kept, in order, while that has no room.
+    fn submit(&mut self, command: Command);
+    /// Called once a turn: try again what the state thread had no room for.
+    fn pump(&mut self);
+    /// Counts for the metrics.
+    fn worked(&mut self, entries: u64, commands: u64, overlay_bytes: usize);
+}

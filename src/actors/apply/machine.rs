@@ -1,0 +1,165 @@
+//! The two kinds of state machines behind one face.
+
+use super::command::{Birth, Stats};
+use super::live::GroupLife;
+use crate::actors::group::event::Applied;
+use crate::codec;
+use crate::ids::{Generation, GroupId, Index};
+use crate::kv::{self, Reply, ReplyError};
+use crate::net::message::Work;
+use crate::raft::SnapshotMeta;
+use crate::rows::{RowGeneration, Rows, meta_key};
+use crate::shard::{ConfigMachine, ConfigQuery, Table};
+use crate::time::UnixMillis;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A state machine.
+pub(super) enum Machine {
+    Config(ConfigMachine),
+    Keys(Box<kv::Machine>),
+}
+
+/// The group's control row: which life of its rows is the state.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Control {
+    pub(super) generation: u32,
+    pub(super) installed: Option<SnapshotMeta>,
+}
+
+/// The first life of a replica's rows.
+const FIRST: RowGeneration = RowGeneration(1);
+
+fn control_key(group: GroupId) -> Vec<u8> {
+    meta_key(group, RowGeneration(0), b"control")
+}
+
+/// Reads which life of a group's rows is the state.
+pub(super) fn control(group: GroupId, rows: &impl Rows) -> Result<Control, String> {
+    match rows.get(&control_key(group)) {
+        None => Ok(Control { generation: FIRST.0, installed: None }),
+        Some(bytes) => codec::decode(&bytes)
+            .map_err(|error| format!("the control row of {group} is damaged: {error}")),
+    }
+}
+
+/// Writes it.
+pub(super) fn set_control(group: GroupId, control: &Control, rows: &mut impl Rows) {
+    rows.put(control_key(group), Bytes::from(codec::encode(control)));
+}
+
+impl Machine {
+    /// Opens the state in these rows, or makes the state of a newborn group.
+    pub(super) fn open(
+        group: GroupId,
+        generation: RowGeneration,
+        birth: &Birth,
+        rows: &mut impl Rows,
+    ) -> Result<Self, String> {
+        match birth {
+            Birth::Config => {
+                let found = ConfigMachine::open(group, generation, rows).map_err(|e| e.to_string())?;
+                Ok(Self::Config(
+                    found.unwrap_or_else(|| ConfigMachine::create(group, generation, rows)),
+                ))
+            }
+            Birth::Keys(genesis) => {
+                let found = kv::Machine::open(group, generation, rows).map_err(|e| e.to_string())?;
+                let machine = match found {
+                    Some(machine) => machine,
+                    None => kv::Machine::create(group, generation, rows, genesis),
+                };
+                Ok(Self::Keys(Box::new(machine)))
+            }
+        }
+    }
+
+    pub(super) fn index(&self) -> Index {
+        match self {
+            Self::Config(machine) => machine.applied(),
+            Self::Keys(machine) => machine.applied(),
+        }
+    }
+
+    pub(super) fn applied(&self, generation: Generation) -> Applied {
+        let (time, next_due) = match self {
+            Self::Config(machine) => (machine.time(), None),
+            Self::Keys(machine) => (machine.time(), machine.next_due()),
+        };
+        Applied { generation, index: self.index(), time, next_due }
+    }
+
+    pub(super) fn apply(
+        &mut self,
+        rows: &mut impl Rows,
+        index: Index,
+        payload: &Bytes,
+    ) -> Result<Vec<Reply>, String> {
+        match self {
+            Self::Config(machine) => {
+                let replies =
+                    machine.apply(rows, index, payload).map_err(|error| error.to_string())?;
+                Ok(replies.iter().map(|reply| Reply::Bulk(codec::encode(reply).into())).collect())
+            }
+            Self::Keys(machine) => {
+                machine.apply(rows, index, payload).map_err(|error| error.to_string())
+            }
+        }
+    }
+
+    pub(super) fn read(&self, rows: &impl Rows, work: &Work, now: UnixMillis) -> Vec<Reply> {
+        match (self, work) {
+            (Self::Keys(machine), Work::Keys(asks)) => {
+                asks.iter().map(|ask| machine.read(rows, &ask.command, now)).collect()
+            }
+            (Self::Config(machine), Work::Query(bytes)) => {
+                let reply = codec::decode::<ConfigQuery>(bytes)
+                    .map_err(|error| error.to_string())
+                    .and_then(|query| machine.read(rows, &query).map_err(|e| e.to_string()));
+                vec![match reply {
+                    Ok(reply) => Reply::Bulk(codec::encode(&reply).into()),
+                    Err(trouble) => ReplyError::err(trouble).into(),
+                }]
+            }
+            _ => vec![ReplyError::err("asked of the wrong kind of group").into(); work.replies()],
+        }
+    }
+
+    pub(super) fn flush_meta(&mut self, rows: &mut impl Rows) {
+        match self {
+            Self::Config(machine) => machine.flush_meta(rows),
+            Self::Keys(machine) => machine.flush_meta(rows),
+        }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        match self {
+            Self::Config(_) => Stats::default(),
+            Self::Keys(machine) => {
+                let stats = machine.stats();
+                Stats {
+                    keys: stats.keys,
+                    bytes: stats.bytes,
+                    buckets: stats.buckets,
+                    sessions: stats.sessions,
+                }
+            }
+        }
+    }
+
+    pub(super) fn life(&self, generation: RowGeneration) -> GroupLife {
+        let epochs = match self {
+            Self::Config(_) => Vec::new(),
+            Self::Keys(machine) => machine.live_epochs(),
+        };
+        GroupLife { generation, epochs }
+    }
+
+    pub(super) fn table(&self) -> Option<&Arc<Table>> {
+        match self {
+            Self::Config(machine) => machine.newest(),
+            Self::Keys(_) => None,
+        }
+    }
+}

@@ -1,0 +1,516 @@
+//! The group driver: one replica's Raft core, the units that wait for it, and the rules that join them
+//! with the disk, the peers and the state machine. A plain struct: it is told what happened, with the
+//! time, and says what it wants done. The actor around it has nothing to decide.
+//!
+//! What must always hold:
+//! - a message that promises something leaves only after the sync that covers it;
+//! - only entries that this replica itself has synced are handed to the state machine, in order, once;
+//! - a unit is one entry or none, so it is done as a whole or not at all;
+//! - whatever is told "not done" can never be done later.
+
+use super::clock::StampClock;
+use super::event::{Applied, ApplyItem, ConfirmedRead, Effects, Event, Lead, Now, ReplyTo, Route};
+use super::payload::{Payload, PayloadKind, speaks};
+use super::proposals::Proposals;
+use super::reads::Reads;
+use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber, Term};
+use crate::limits;
+use crate::net::message::{Answer, Outcome, Refusal, Unit};
+use crate::raft::{Message, ProposeError, Raft, Ready, Role, SnapshotMeta, Status, StepError};
+use crate::store::wal::{LogOp, LogWrite};
+use crate::time::{MonoMillis, UnixMillis};
+use std::collections::VecDeque;
+
+/// Entries of this replica that may be on their way to disk before further units wait to be put into
+/// one entry together. That wait is what makes batches; there are no timers.
+const PROPOSALS_IN_FLIGHT_MAX: usize = 2;
+/// How long the leader waits for a tick entry that expires keys before it proposes another.
+const DUE_RETRY_MILLIS: u64 = 1_000;
+
+/// See the module's first lines.
+#[derive(Debug)]
+pub struct Driver {
+    group: GroupId,
+    node: NodeId,
+    generation: Generation,
+    kind: PayloadKind,
+    raft: Raft,
+    lead: Lead,
+    clock: StampClock,
+    /// Units that wait to be put into an entry.
+    queued: VecDeque<(ReplyTo, Unit)>,
+    proposals: Proposals,
+    reads: Reads,
+    /// Readys whose writes are not yet synced: what to send when they are.
+    unsynced: VecDeque<Unsynced>,
+    /// The newest entry handed to the apply thread.
+    handed_over: Index,
+    next_due: Option<UnixMillis>,
+    /// The entry that will expire what is due, and when it was proposed.
+    due_entry: Option<(Index, MonoMillis)>,
+    disk_low: bool,
+    stopping: bool,
+    log: LogSpan,
+}
+
+#[derive(Debug)]
+struct Unsynced {
+    number: ReadyNumber,
+    writes: bool,
+    proposal: bool,
+    messages: Vec<Message>,
+}
+
+/// Costs of the entries in the log, coarsely, to decide what may be forgotten.
+#[derive(Debug, Default)]
+struct LogSpan {
+    /// (last index of the piece, bytes of the piece)
+    pieces: VecDeque<(Index, u64)>,
+    bytes: u64,
+}
+
+/// A log piece is closed when it has grown to this many bytes.
+const LOG_PIECE_BYTES: u64 = 1024 * 1024;
+
+impl LogSpan {
+    fn push(&mut self, index: Index, bytes: u64) {
+        self.bytes += bytes;
+        match self.pieces.back_mut() {
+            Some(last) if last.1 < LOG_PIECE_BYTES => {
+                last.0 = last.0.max(index);
+                last.1 += bytes;
+            }
+            _ => self.pieces.push_back((index, bytes)),
+        }
+    }
+
+    fn forget_through(&mut self, index: Index) {
+        while self.pieces.front().is_some_and(|first| first.0 <= index) {
+            self.bytes -= self.pieces.pop_front().expect("just seen").1;
+        }
+    }
+
+    /// The newest index such that the log behind it is still at least `keep` bytes.
+    fn index_before(&self, keep: u64) -> Option<Index> {
+        let mut over = self.bytes.saturating_sub(keep);
+        let mut index = None;
+        for (last, bytes) in &self.pieces {
+            if *bytes > over {
+                break;
+            }
+            over -= bytes;
+            index = Some(*last);
+        }
+        index
+    }
+}
+
+impl Driver {
+    /// A driver over a core that was just restored, whose state machine stands at `applied`.
+    #[must_use]
+    pub fn new(
+        group: GroupId,
+        node: NodeId,
+        generation: Generation,
+        kind: PayloadKind,
+        raft: Raft,
+        applied: Applied,
+    ) -> Self {
+        let status = raft.status();
+        Self {
+            group,
+            node,
+            generation,
+            kind,
+            lead: Lead { group, role: status.role, leader: status.leader, term: status.term },
+            raft,
+            clock: StampClock::new(applied.time),
+            queued: VecDeque::new(),
+            proposals: Proposals::default(),
+            reads: Reads::default(),
+            unsynced: VecDeque::new(),
+            handed_over: applied.index,
+            next_due: applied.next_due,
+            due_entry: None,
+            disk_low: false,
+            stopping: false,
+            log: LogSpan::default(),
+        }
+    }
+
+    /// The life of this driver: completions of another are dropped.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// How the core stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.raft.status()
+    }
+
+    /// Who leads, as far as this replica knows.
+    #[must_use]
+    pub fn lead(&self) -> Lead {
+        self.lead
+    }
+
+    /// The group.
+    #[must_use]
+    pub fn group(&self) -> GroupId {
+        self.group
+    }
+
+    /// What a view of the state at `applied` stands for, if the log still knows.
+    #[must_use]
+    pub fn snapshot_meta(&self, applied: Index) -> Option<SnapshotMeta> {
+        let term = self.raft.term_at(applied)?;
+        Some(SnapshotMeta { index: applied, term, membership: self.raft.status().membership })
+    }
+
+    /// Whether a snapshot of this leader is of use here.
+    #[must_use]
+    pub fn wants_snapshot(&self, from: NodeId, term: Term, meta: &SnapshotMeta) -> bool {
+        term == self.raft.term()
+            && self.raft.leader() == Some(from)
+            && self.raft.check_snapshot(meta).is_ok()
+    }
+
+    /// Takes an event in, and says what is to be done.
+    pub fn handle(&mut self, event: Event, now: Now, out: &mut Effects) {
+        match event {
+            Event::Tick => self.tick(now),
+            Event::Peer(messages) => self.step(messages, out),
+            Event::Units(from, units) => self.take(from, units, out),
+            Event::Persisted(generation, number) if generation == self.generation => {
+                self.persisted(number, out);
+            }
+            Event::Applied(applied) if applied.generation == self.generation => {
+                self.applied(applied);
+            }
+            Event::Fetched { generation, peer, entries } if generation == self.generation => {
+                self.raft.fetched(peer, entries);
+            }
+            Event::Persisted(..) | Event::Applied(_) | Event::Fetched { .. } => {}
+            Event::StatePersisted(index) => self.state_persisted(index, out),
+            Event::SnapshotSent { peer, installed } => self.raft.report_snapshot(peer, installed),
+            Event::SnapshotInstalled(meta, applied) => {
+                self.snapshot_installed(meta, applied, out);
+            }
+            Event::Unreachable(peer) => self.raft.report_unreachable(peer),
+            Event::Transfer(to) => {
+                // Refused when it makes no sense (not the leader, unknown peer): then nothing changes.
+                let _ = self.raft.transfer_leader(to);
+            }
+            Event::DiskLow(low) => self.disk_low = low,
+            Event::Stop => {
+                self.stopping = true;
+                self.raft.step_down();
+            }
+        }
+        self.turn(now, out);
+    }
+
+    fn tick(&mut self, now: Now) {
+        self.raft.tick();
+        // An entry whose lead was lost may never come: do not wait for it for ever.
+        if self.due_entry.is_some_and(|(_, at)| now.mono.since(at) > DUE_RETRY_MILLIS) {
+            self.due_entry = None;
+        }
+    }
+
+    fn step(&mut self, messages: Vec<Message>, out: &mut Effects) {
+        for message in messages {
+            match self.raft.step(message) {
+                Ok(()) => {}
+                Err(error @ (StepError::LogForgotten { .. } | StepError::ConflictsWithCommitted { .. })) => {
+                    out.alarms.push(error);
+                }
+                Err(_) => out.rejected += 1,
+            }
+        }
+    }
+
+    fn take(&mut self, from: ReplyTo, units: Vec<Unit>, out: &mut Effects) {
+        let waiting = self.queued.len() + self.proposals.units() + self.reads.units();
+        let room = limits::GROUP_REQUESTS_MAX.saturating_sub(waiting);
+        for (position, unit) in units.into_iter().enumerate() {
+            let refusal = if self.lead.role != Role::Leader {
+                Some(Refusal::NotLeader(self.lead.leader.filter(|leader| *leader != self.node)))
+            } else if self.stopping {
+                Some(Refusal::Stopping)
+            } else if position >= room {
+                Some(Refusal::Busy)
+            } else if !speaks(self.kind, &unit.work) {
+                Some(Refusal::NoReplica)
+            } else {
+                None
+            };
+            if let Some(refusal) = refusal {
+                refuse(from, &unit, refusal, out);
+            } else if unit.work.is_read() {
+                self.reads.gather(ConfirmedRead { to: from, unit: unit.id, work: unit.work });
+            } else if self.disk_low && self.kind.grows(&unit.work) {
+                refuse(from, &unit, Refusal::DiskLow, out);
+            } else {
+                self.queued.push_back((from, unit));
+            }
+        }
+    }
+
+    fn persisted(&mut self, number: ReadyNumber, out: &mut Effects) {
+        let mut newest = None;
+        while let Some(first) = self.unsynced.front() {
+            // What writes nothing is durable as soon as everything before it is.
+            if first.number > number && first.writes {
+                break;
+            }
+            newest = Some(first.number);
+            let mut first = self.unsynced.pop_front().expect("just seen");
+            out.messages.append(&mut first.messages);
+        }
+        if let Some(newest) = newest {
+            self.raft.persisted(newest);
+        }
+    }
+
+    fn applied(&mut self, applied: Applied) {
+        self.next_due = applied.next_due;
+        self.clock.observe(applied.time);
+        if self.due_entry.is_some_and(|(index, _)| index <= applied.index) {
+            self.due_entry = None;
+        }
+        // The state may have jumped to a snapshot that the core had no use for any more; what it covers
+        // is still handed over, and skipped.
+        self.raft.applied(applied.index.min(self.handed_over));
+    }
+
+    /// Forgets the log up to what the state has on disk, except what followers may still need.
+    fn state_persisted(&mut self, persisted: Index, out: &mut Effects) {
+        let status = self.raft.status();
+        let mut through = persisted.min(status.applied);
+        if let Some(needed) = status.peers.iter().filter(|peer| peer.active).map(|p| p.matched).min() {
+            let must_go = self.log.index_before(limits::LOG_KEPT_BYTES_MAX).unwrap_or_default();
+            through = through.min(needed.max(must_go));
+        } else {
+            // A follower keeps as much, should it lead next.
+            through =
+                through.min(self.log.index_before(limits::LOG_KEPT_BYTES_MAX / 4).unwrap_or_default());
+        }
+        if through <= status.base {
+            return;
+        }
+        let through = self.raft.compact(through);
+        let Some(term) = self.raft.term_at(through) else { return };
+        self.log.forget_through(through);
+        let membership = self.raft.status().membership;
+        out.log.push(LogWrite {
+            group: self.group,
+            generation: self.generation,
+            number: ReadyNumber(0),
+            entries: Vec::new(),
+            hard_state: None,
+            op: Some(LogOp::Compacted(SnapshotMeta { index: through, term, membership })),
+            must_sync: false,
+        });
+    }
+
+    fn snapshot_installed(&mut self, meta: SnapshotMeta, applied: Applied, out: &mut Effects) {
+        let index = meta.index;
+        if self.raft.snapshot_installed(meta).is_err() {
+            return;
+        }
+        self.proposals.forget_through(index, &mut out.answers);
+        self.log.forget_through(index);
+        self.handed_over = self.handed_over.max(index);
+        self.applied(applied);
+    }
+
+    /// Ends a turn: units into entries, reads to the core, and the core's wishes carried out.
+    fn turn(&mut self, now: Now, out: &mut Effects) {
+        loop {
+            self.expire_due(now);
+            self.propose_queued(now, out);
+            self.ask_reads(now, out);
+            if !self.raft.has_ready() {
+                break;
+            }
+            let ready = self.raft.ready();
+            self.carry_out(ready, out);
+        }
+        let reads = self.reads.take_ready(self.handed_over);
+        if !reads.is_empty() {
+            let clock = now.median.unwrap_or_default();
+            out.apply.push(ApplyItem::Reads(reads, clock));
+        }
+    }
+
+    /// A key whose time has come is expired by an entry, so that it never comes back.
+    fn expire_due(&mut self, now: Now) {
+        let (Some(due), None) = (self.next_due, self.due_entry) else { return };
+        if self.lead.role != Role::Leader || now.median.is_none_or(|median| median < due) {
+            return;
+        }
+        let Some(time) = self.clock.stamp(now.median, now.mono) else { return };
+        if time < due {
+            return;
+        }
+        if let Ok((index, _)) = self.raft.propose(self.kind.tick(time)) {
+            self.due_entry = Some((index, now.mono));
+        }
+    }
+
+    fn propose_queued(&mut self, now: Now, out: &mut Effects) {
+        if self.queued.is_empty() {
+            return;
+        }
+        if self.lead.role != Role::Leader {
+            self.refuse_queued(Refusal::NotLeader(self.lead.leader), out);
+            return;
+        }
+        let in_flight = self.unsynced.iter().filter(|ready| ready.proposal).count();
+        if in_flight >= PROPOSALS_IN_FLIGHT_MAX {
+            return;
+        }
+        let Some(time) = self.clock.stamp(now.median, now.mono) else {
+            self.refuse_queued(Refusal::ClockUnsure, out);
+            return;
+        };
+        while !self.queued.is_empty() {
+            let mut payload = Payload::new(self.kind, time);
+            let mut routes = Vec::new();
+            while let Some((_, unit)) = self.queued.front() {
+                if !payload.is_empty() && !payload.fits(&unit.work) {
+                    break;
+                }
+                let (to, unit) = self.queued.pop_front().expect("just seen");
+                payload.push(&unit.work);
+                routes.push(Route { to, unit: unit.id, replies: unit.work.replies() });
+            }
+            match self.raft.propose(payload.finish()) {
+                Ok((index, term)) => self.proposals.push(index, term, routes),
+                Err(error) => {
+                    let refusal = match error {
+                        ProposeError::NotLeader { leader } => Refusal::NotLeader(leader),
+                        _ => Refusal::Busy,
+                    };
+                    out.answers.extend(routes.iter().map(|route| {
+                        let outcome = Outcome::NotDone(refusal);
+                        (route.to, Answer { unit: route.unit, outcome })
+                    }));
+                    // The rest would not fare better, and must not overtake.
+                    self.refuse_queued(refusal, out);
+                }
+            }
+        }
+    }
+
+    fn ask_reads(&mut self, now: Now, out: &mut Effects) {
+        if !self.reads.has_gathered() {
+            return;
+        }
+        if self.lead.role != Role::Leader {
+            self.reads.refuse_all(Refusal::NotLeader(self.lead.leader), &mut out.answers);
+            return;
+        }
+        // Keys that are due count as expired: the read waits for the entry that says so.
+        let overdue = self
+            .next_due
+            .is_some_and(|due| now.median.is_some_and(|median| median >= due));
+        let least = match self.due_entry {
+            Some((index, _)) if overdue => index,
+            _ => Index(0),
+        };
+        let context = self.reads.ask(least);
+        if self.raft.read_index(context).is_err() {
+            self.reads.lost(context, Refusal::NotLeader(self.lead.leader), &mut out.answers);
+        }
+    }
+
+    fn carry_out(&mut self, mut ready: Ready, out: &mut Effects) {
+        if let Some(soft) = ready.soft {
+            self.lead_changed(
+                Lead { group: self.group, role: soft.role, leader: soft.leader, term: soft.term },
+                out,
+            );
+        }
+        out.messages.append(&mut ready.messages);
+        let (writes, needs_persist) = (ready.must_sync, ready.needs_persist());
+        let proposal = self.lead.role == Role::Leader && !ready.entries.is_empty();
+        if writes {
+            self.proposals.refuse_overwritten(&ready.entries, &mut out.answers);
+            for entry in &ready.entries {
+                self.log.push(entry.index, entry.cost() as u64);
+            }
+            out.log.push(LogWrite {
+                group: self.group,
+                generation: self.generation,
+                number: ready.number,
+                entries: std::mem::take(&mut ready.entries),
+                hard_state: ready.hard_state,
+                op: ready.restart.take().map(LogOp::SnapshotInstalled),
+                must_sync: true,
+            });
+        }
+        if needs_persist {
+            let (number, messages) = (ready.number, ready.after_persist);
+            self.unsynced.push_back(Unsynced { number, writes, proposal, messages });
+            if !writes && self.unsynced.len() == 1 {
+                self.persisted(number, out);
+            }
+        }
+        self.hand_over(ready.committed, out);
+        for state in ready.read_states {
+            self.reads.confirm(state);
+        }
+        for context in ready.reads_lost {
+            let refusal = Refusal::NotLeader(self.lead.leader);
+            self.reads.lost(context, refusal, &mut out.answers);
+        }
+        out.snapshots.append(&mut ready.snapshots);
+        out.fetches.append(&mut ready.fetches);
+    }
+
+    fn hand_over(&mut self, committed: Vec<crate::raft::Entry>, out: &mut Effects) {
+        if committed.is_empty() {
+            return;
+        }
+        let mut entries = Vec::with_capacity(committed.len());
+        for entry in committed {
+            assert_eq!(
+                entry.index,
+                self.handed_over.next(),
+                "{}: entries are applied in order, each once",
+                self.group
+            );
+            self.handed_over = entry.index;
+            let routes = self.proposals.committed(entry.index, entry.term, &mut out.answers);
+            entries.push((entry, routes));
+        }
+        out.apply.push(ApplyItem::Entries(entries));
+    }
+
+    fn lead_changed(&mut self, lead: Lead, out: &mut Effects) {
+        let led = self.lead.role == Role::Leader;
+        self.lead = lead;
+        out.lead = Some(lead);
+        if led && lead.role != Role::Leader {
+            self.clock.reset();
+            self.due_entry = None;
+            let refusal = Refusal::NotLeader(lead.leader);
+            self.refuse_queued(refusal, out);
+            self.reads.refuse_all(refusal, &mut out.answers);
+        }
+    }
+
+    fn refuse_queued(&mut self, refusal: Refusal, out: &mut Effects) {
+        for (to, unit) in std::mem::take(&mut self.queued) {
+            refuse(to, &unit, refusal, out);
+        }
+    }
+}
+
+fn refuse(to: ReplyTo, unit: &Unit, refusal: Refusal, out: &mut Effects) {
+    out.answers.push((to, Answer { unit: unit.id, outcome: Outcome::NotDone(refusal) }));
+}

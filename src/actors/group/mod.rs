@@ -1,0 +1,10 @@
+//! One replica: the driver that decides, and the actor that carries.
+
+pub mod actor;
+mod clock;
+pub mod driver;
+pub mod event;
+pub mod intake;
+pub mod payload;
+mod proposals;
+mod reads;

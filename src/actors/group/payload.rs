@@ -1,0 +1,128 @@
+//! Units into the payload of an entry. Which language the payload speaks depends on the group: the
+//! config group's is `shard`'s, a data group's is `kv`'s.
+
+use crate::kv::EntryBuilder;
+use crate::limits;
+use crate::net::message::Work;
+use crate::shard::{ConfigPayload, ConfigRequest};
+use crate::time::UnixMillis;
+use bytes::Bytes;
+
+/// Which state machine a group has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadKind {
+    /// The config table.
+    Config,
+    /// Keys and values.
+    Keys,
+}
+
+impl PayloadKind {
+    /// Whether the work may grow the data on disk.
+    #[must_use]
+    pub fn grows(self, work: &Work) -> bool {
+        match work {
+            Work::Keys(asks) => asks.iter().any(|ask| ask.command.grows()),
+            Work::Change(_) | Work::Query(_) => false,
+        }
+    }
+
+    /// An entry that only moves replicated time on.
+    #[must_use]
+    pub fn tick(self, time: UnixMillis) -> Bytes {
+        match self {
+            Self::Keys => {
+                let mut builder = EntryBuilder::new(time);
+                builder.push_tick();
+                builder.finish()
+            }
+            Self::Config => ConfigPayload { time, requests: Vec::new() }.encode().into(),
+        }
+    }
+}
+
+/// An entry's payload in the making.
+#[derive(Debug)]
+pub enum Payload {
+    /// See [`ConfigPayload`].
+    Config(ConfigPayload),
+    /// See [`EntryBuilder`].
+    Keys(EntryBuilder),
+}
+
+impl Payload {
+    /// An empty payload stamped with this time.
+    #[must_use]
+    pub fn new(kind: PayloadKind, time: UnixMillis) -> Self {
+        match kind {
+            PayloadKind::Config => Self::Config(ConfigPayload { time, requests: Vec::new() }),
+            PayloadKind::Keys => Self::Keys(EntryBuilder::new(time)),
+        }
+    }
+
+    /// Whether nothing was pushed yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Config(payload) => payload.requests.is_empty(),
+            Self::Keys(builder) => builder.is_empty(),
+        }
+    }
+
+    /// Whether the work should still go into this entry. An empty payload takes any.
+    #[must_use]
+    pub fn fits(&self, work: &Work) -> bool {
+        match self {
+            Self::Config(payload) => payload.requests.len() < limits::ENTRY_COMMANDS_MAX,
+            Self::Keys(builder) => {
+                let bytes = match work {
+                    Work::Keys(asks) => asks.iter().map(|ask| ask.command.bytes() + 64).sum(),
+                    Work::Change(bytes) | Work::Query(bytes) => bytes.len(),
+                };
+                builder.len() + work.replies() <= limits::ENTRY_COMMANDS_MAX
+                    && builder.bytes() + bytes <= limits::ENTRY_BYTES_TARGET
+            }
+        }
+    }
+
+    /// Puts the work in. It always gets as many replies as [`Work::replies`] says; work in the other
+    /// language gets errors at apply.
+    pub fn push(&mut self, work: &Work) {
+        match (self, work) {
+            (Self::Keys(builder), Work::Keys(asks)) => {
+                for ask in asks {
+                    builder.push(&ask.command, ask.session);
+                }
+            }
+            (Self::Config(payload), Work::Change(bytes)) => {
+                if let Ok(request) = crate::codec::decode::<ConfigRequest>(bytes) {
+                    payload.requests.push(request);
+                }
+            }
+            // A unit sent to the wrong kind of group is a peer's mistake; it is filtered in `speaks`.
+            _ => {}
+        }
+    }
+
+    /// The finished bytes.
+    #[must_use]
+    pub fn finish(self) -> Bytes {
+        match self {
+            Self::Config(payload) => payload.encode().into(),
+            Self::Keys(builder) => builder.finish(),
+        }
+    }
+}
+
+/// Whether this work can be understood by a group of this kind at all.
+#[must_use]
+pub fn speaks(kind: PayloadKind, work: &Work) -> bool {
+    match (kind, work) {
+        (PayloadKind::Keys, Work::Keys(asks)) => !asks.is_empty(),
+        (PayloadKind::Config, Work::Change(bytes)) => {
+            crate::codec::decode::<ConfigRequest>(bytes).is_ok()
+        }
+        (PayloadKind::Config, Work::Query(_)) => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,24 @@
+//! The node runtime: every Raft group, the config poller and the GC worker as supervised actors, the
+//! connections and threads around them, and the node that puts it all together.
+//!
+//! What decides stands in plain structs without actix (`group::driver`, `apply::Applier`,
+//! `poller::Follow`, `gc::Gc`, `group::intake`), each told what happened and saying what to do; the actors
+//! and threads around them only carry.
+
+pub mod apply;
+mod clocks;
+pub mod config;
+mod gc;
+pub mod group;
+pub mod metrics;
+pub mod node;
+mod outbox;
+mod peers;
+mod poller;
+mod process;
+mod redis;
+pub mod router;
+pub mod shared;
+mod snapshots;
+mod supervision;
+mod threads;

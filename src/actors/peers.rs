@@ -1,0 +1,71 @@
+//! The ways to the other nodes: one handle per peer, whichever thread asks.
+
+use crate::codec;
+use crate::ids::NodeId;
+use crate::net::message::PeerMessage;
+use crate::net::quic::{PeerHandle, SendError};
+use crate::net::wire::Lane;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::RwLock;
+
+/// See the module's first lines.
+#[derive(Default)]
+pub struct Peers(RwLock<BTreeMap<NodeId, PeerHandle>>);
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.read().expect("no panic while held").keys()).finish()
+    }
+}
+
+impl Peers {
+    /// A peer is configured, connected or not.
+    pub fn add(&self, peer: NodeId, handle: PeerHandle) {
+        self.0.write().expect("no panic while held").insert(peer, handle);
+    }
+
+    fn handle(&self, peer: NodeId) -> Result<PeerHandle, SendError> {
+        let peers = self.0.read().expect("no panic while held");
+        peers.get(&peer).cloned().ok_or(SendError::NotConnected)
+    }
+
+    /// All configured peers.
+    pub fn all(&self) -> Vec<NodeId> {
+        self.0.read().expect("no panic while held").keys().copied().collect()
+    }
+
+    /// The peers connected now.
+    pub fn connected(&self) -> Vec<NodeId> {
+        let peers = self.0.read().expect("no panic while held");
+        peers.iter().filter(|(_, handle)| handle.is_connected()).map(|(peer, _)| *peer).collect()
+    }
+
+    /// Queues a frame. Never waits.
+    ///
+    /// # Errors
+    /// When the peer is not connected or the lane is full; the frame is not sent then.
+    pub fn send<T: Serialize>(&self, peer: NodeId, lane: Lane, frame: &T) -> Result<(), SendError> {
+        let handle = self.handle(peer)?;
+        if !handle.is_connected() {
+            return Err(SendError::NotConnected);
+        }
+        handle.send(lane, codec::encode(frame))
+    }
+
+    /// Queues a message on the control lane.
+    ///
+    /// # Errors
+    /// See [`Peers::send`].
+    pub fn control(&self, peer: NodeId, message: &PeerMessage) -> Result<(), SendError> {
+        self.send(peer, Lane::Control, message)
+    }
+
+    /// Queues a frame on the bulk lane, and waits until there is room.
+    ///
+    /// # Errors
+    /// When the peer is not connected.
+    pub async fn send_bulk(&self, peer: NodeId, frame: Vec<u8>) -> Result<(), SendError> {
+        self.handle(peer)?.send_wait(Lane::Bulk, frame).await
+    }
+}

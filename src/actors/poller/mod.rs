@@ -1,0 +1,8 @@
+//! The config poller: follows the config table, starts the replicas that it assigns to this node, tells
+//! peers how this node is, and hands leads to where they should be.
+
+mod actor;
+mod follow;
+
+pub use actor::{Poller, PollerMessage, PollerSeed};
+

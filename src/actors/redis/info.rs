@@ -1,0 +1,97 @@
+//! INFO.
+
+use super::connection::Connection;
+use crate::actors::router::Mode;
+use std::fmt::Write;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// The version of Redis whose commands are spoken; clients decide by it what they may use.
+pub(super) const REDIS_VERSION: &str = "7.0.15";
+
+const ALL: [&str; 8] =
+    ["server", "clients", "memory", "persistence", "stats", "replication", "cluster", "keyspace"];
+
+/// The sections asked for; none means all.
+pub(super) fn text(connection: &Connection, sections: &[String]) -> String {
+    let everything = sections.is_empty()
+        || sections.iter().any(|s| matches!(s.as_str(), "all" | "default" | "everything"));
+    let mut out = String::new();
+    for section in ALL.iter().chain(&["servers"]) {
+        if everything || sections.iter().any(|wanted| wanted == section) {
+            if !out.is_empty() {
+                out.push_str("\r\n");
+            }
+            write_section(connection, section, &mut out);
+        }
+    }
+    out
+}
+
+fn write_section(connection: &Connection, section: &str, out: &mut String) {
+    let shared = connection.router.shared();
+    let context = &connection.context;
+    let mut title = section.to_owned();
+    title[..1].make_ascii_uppercase();
+    // Writing into a String cannot fail.
+    let _ = write!(out, "# {title}\r\n");
+    let mut line = |key: &str, value: &dyn std::fmt::Display| {
+        let _ = write!(out, "{key}:{value}\r\n");
+    };
+    match section {
+        "server" => {
+            line("redis_version", &REDIS_VERSION);
+            line("eraft_version", &env!("CARGO_PKG_VERSION"));
+            let mode = if context.kind.is_cluster() { "cluster" } else { "standalone" };
+            line("redis_mode", &mode);
+            line("os", &std::env::consts::OS);
+            line("arch_bits", &usize::BITS);
+            line("process_id", &std::process::id());
+            line("tcp_port", &connection.entry.local.port());
+            line("uptime_in_seconds", &(shared.mono().0 / 1_000));
+            line("node", &shared.node);
+        }
+        "clients" => {
+            line("connected_clients", &context.registry.count());
+            line("maxclients", &crate::limits::CONNECTIONS_MAX);
+        }
+        "memory" => {
+            let memory = crate::actors::process::resident_bytes();
+            line("used_memory", &memory);
+            line("used_memory_rss", &memory);
+        }
+        "persistence" => {
+            line("loading", &0);
+            line("aof_enabled", &1);
+            line("durability", &"every acknowledged write is synced on a majority");
+            line("disk_low", &u8::from(shared.disk_low.load(Relaxed)));
+        }
+        "stats" => {
+            line("total_connections_received", &context.registry.accepted.load(Relaxed));
+            line("total_commands_processed", &context.registry.commands.load(Relaxed));
+            line("request_bytes_in_flight", &shared.request_bytes.load(Relaxed));
+        }
+        "replication" => {
+            let leads = shared.replicas().values().any(|replica| replica.board.leads());
+            line("role", &if leads || connection.context.kind.mode() == Mode::Cluster {
+                "master"
+            } else {
+                "slave"
+            });
+            line("connected_slaves", &shared.peers.connected().len());
+        }
+        "cluster" => line("cluster_enabled", &u8::from(context.kind.is_cluster())),
+        "keyspace" => {
+            // The keys of the replicas here, as far as they are applied here.
+            let keys: u64 = shared.replicas().values().map(|r| r.board.stats().keys).sum();
+            if keys > 0 {
+                line("db0", &format!("keys={keys},expires=0,avg_ttl=0"));
+            }
+        }
+        "servers" => {
+            if let Some(view) = shared.view() {
+                out.push_str(&view.servers_text());
+            }
+        }
+        _ => unreachable!("only sections of the list"),
+    }
+}

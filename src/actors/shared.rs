@@ -1,0 +1,227 @@
+//! What all threads of a node share: who owns what, who leads what, and how to reach both. Read on every
+//! request, written seldom; each field has one writer, named beside it.
+
+use crate::actors::apply::Stats;
+use crate::actors::group::actor::GroupActor;
+use crate::actors::group::event::{Lead, ReplyTo};
+use crate::actors::peers::Peers;
+use crate::ids::{GroupId, NodeId, Term};
+use crate::net::message::{Answer, PeerMessage};
+use crate::raft::Role;
+use crate::shard::{ClusterView, GroupState, Routing};
+use crate::time::{MonoMillis, UnixMillis};
+use actix::Addr;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, RwLock};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// See the module's first lines.
+#[derive(Debug)]
+pub struct Shared {
+    /// This node.
+    pub node: NodeId,
+    /// The newest table, expanded for look-ups. Written by the poller.
+    routing: RwLock<Option<Arc<Routing>>>,
+    /// Raised with each change of `routing` or `groups`, so that routers can keep copies.
+    revision: AtomicU64,
+    /// The replicas here. Written by the poller.
+    groups: RwLock<BTreeMap<GroupId, Replica>>,
+    /// Connections to the peers.
+    pub peers: Peers,
+    /// The routers' inboxes, by worker. Written once, at start. Bounded by what the routers have sent.
+    workers: RwLock<Vec<UnboundedSender<Vec<Answer>>>>,
+    /// What peers told of their clocks and disks.
+    pub clocks: super::clocks::PeerClocks,
+    /// Snapshots on their way out.
+    pub transfers: super::snapshots::Transfers,
+    /// Bytes of requests taken and not answered; see `limits::REQUEST_BYTES_IN_FLIGHT_MAX`.
+    pub request_bytes: AtomicUsize,
+    /// Grows with every entry applied. Written by the apply thread.
+    pub work: AtomicU64,
+    /// Peers' messages received, for CLUSTER INFO.
+    pub received: AtomicU64,
+    /// And sent.
+    pub sent: AtomicU64,
+    /// The disk here is nearly full. Written by the GC worker.
+    pub disk_low: AtomicBool,
+    /// The node stops: take nothing new.
+    pub stopping: AtomicBool,
+    start: Instant,
+}
+
+/// A replica on this node, as the rest of the node sees it.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Its actor; the address stays valid through restarts.
+    pub addr: Addr<GroupActor>,
+    /// What it publishes.
+    pub board: Arc<Board>,
+}
+
+/// What a replica publishes. Written by its actor.
+#[derive(Debug, Default)]
+pub struct Board {
+    leader: AtomicU64,
+    term: AtomicU64,
+    leads: AtomicBool,
+    /// The replica was given up after too many panics.
+    pub failed: AtomicBool,
+    /// Restarts of its actor.
+    pub restarts: AtomicU64,
+    /// Counts of its state. Written by the apply thread.
+    stats: RwLock<Stats>,
+}
+
+impl Board {
+    /// Publishes who leads.
+    pub fn publish(&self, lead: Lead) {
+        self.term.store(lead.term.0, Ordering::Relaxed);
+        self.leads.store(lead.role == Role::Leader, Ordering::Relaxed);
+        // 0 stands for "nobody": nodes are numbered from 1.
+        self.leader.store(lead.leader.map_or(0, |node| u64::from(node.0)), Ordering::Release);
+    }
+
+    /// Who leads, as far as the replica knows.
+    pub fn leader(&self) -> Option<NodeId> {
+        let leader = self.leader.load(Ordering::Acquire);
+        u32::try_from(leader).ok().filter(|id| *id != 0).map(NodeId)
+    }
+
+    /// Whether this replica leads.
+    pub fn leads(&self) -> bool {
+        self.leads.load(Ordering::Relaxed)
+    }
+
+    /// Publishes counts of the state.
+    pub fn set_stats(&self, stats: Stats) {
+        *self.stats.write().expect("no panic while held") = stats;
+    }
+
+    /// Counts of the state.
+    pub fn stats(&self) -> Stats {
+        *self.stats.read().expect("no panic while held")
+    }
+
+    /// The newest term it has seen.
+    pub fn term(&self) -> u64 {
+        self.term.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    /// An empty directory for this node.
+    #[must_use]
+    pub fn new(node: NodeId) -> Self {
+        Self {
+            node,
+            routing: RwLock::new(None),
+            revision: AtomicU64::new(1),
+            groups: RwLock::new(BTreeMap::new()),
+            peers: Peers::default(),
+            workers: RwLock::new(Vec::new()),
+            clocks: super::clocks::PeerClocks::default(),
+            transfers: super::snapshots::Transfers::default(),
+            request_bytes: AtomicUsize::new(0),
+            work: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            disk_low: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            start: Instant::now(),
+        }
+    }
+
+    /// Time since the node's start.
+    pub fn mono(&self) -> MonoMillis {
+        MonoMillis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// This machine's wall clock.
+    pub fn wall(&self) -> UnixMillis {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        UnixMillis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The newest table, expanded.
+    pub fn routing(&self) -> Option<Arc<Routing>> {
+        self.routing.read().expect("no panic while held").clone()
+    }
+
+    /// A newer table is known.
+    pub fn set_routing(&self, routing: Arc<Routing>) {
+        *self.routing.write().expect("no panic while held") = Some(routing);
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// A number that is raised whenever the table or the set of replicas changes.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    /// The replicas here.
+    pub fn replicas(&self) -> BTreeMap<GroupId, Replica> {
+        self.groups.read().expect("no panic while held").clone()
+    }
+
+    /// The replica of one group.
+    pub fn replica(&self, group: GroupId) -> Option<Replica> {
+        self.groups.read().expect("no panic while held").get(&group).cloned()
+    }
+
+    /// A replica was started.
+    pub fn add_replica(&self, group: GroupId, replica: Replica) {
+        self.groups.write().expect("no panic while held").insert(group, replica);
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// Messages between nodes: sent, received.
+    pub fn traffic(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
+    }
+
+    /// The cluster as this node sees it now, for `CLUSTER ...` and INFO.
+    pub fn view(&self) -> Option<ClusterView> {
+        let table = self.routing()?.table().clone();
+        let state = |replica: &Replica| GroupState {
+            term: Term(replica.board.term()),
+            leader: replica.board.leader(),
+        };
+        let groups = self.replicas().iter().map(|(group, replica)| (*group, state(replica))).collect();
+        let alive = self.peers.connected().into_iter().collect();
+        Some(ClusterView::new(table, self.node, alive, groups))
+    }
+
+    /// Registers the routers' inboxes.
+    pub fn set_workers(&self, workers: Vec<UnboundedSender<Vec<Answer>>>) {
+        *self.workers.write().expect("no panic while held") = workers;
+    }
+
+    /// Sends answers where they belong. What cannot be delivered any more is dropped: its asker is gone,
+    /// or asks again.
+    pub fn deliver(&self, to: ReplyTo, answers: Vec<Answer>) {
+        match to {
+            ReplyTo::Worker(worker) => {
+                let workers = self.workers.read().expect("no panic while held");
+                if let Some(inbox) = workers.get(usize::from(worker)) {
+                    let _ = inbox.send(answers);
+                }
+            }
+            ReplyTo::Node(node) => {
+                let _ = self.peers.control(node, &PeerMessage::Answers(answers));
+            }
+        }
+    }
+
+    /// Sends answers to many askers, one batch per asker.
+    pub fn deliver_all(&self, answers: Vec<(ReplyTo, Answer)>) {
+        let mut by_asker: BTreeMap<ReplyTo, Vec<Answer>> = BTreeMap::new();
+        for (to, answer) in answers {
+            by_asker.entry(to).or_default().push(answer);
+        }
+        for (to, answers) in by_asker {
+            self.deliver(to, answers);
+        }
+    }
+}
