@@ -3,8 +3,8 @@
 //! `ARCHITECTURE.md` has the bird's eye view, the life of a request and the map of these modules. The
 //! consensus core in [`raft`] is a library of its own.
 
-
 pub mod actors;
+pub mod client;
 pub mod codec;
 pub mod ids;
 pub mod kv;
