@@ -1,0 +1,88 @@
+//! `eraftctl status --json` as tests read it.
+
+use serde::Deserialize;
+
+/// The whole answer.
+#[derive(Deserialize, Debug, Clone)]
+pub(crate) struct Status {
+    /// All nodes of the table.
+    pub(crate) nodes: Vec<Node>,
+    /// All groups, the config group (0) among them.
+    pub(crate) groups: Vec<Group>,
+}
+
+/// One node.
+#[derive(Deserialize, Debug, Clone)]
+pub(crate) struct Node {
+    /// Its number.
+    pub(crate) id: u16,
+    /// Whether it answered.
+    pub(crate) alive: bool,
+}
+
+/// One group.
+#[derive(Deserialize, Debug, Clone)]
+pub(crate) struct Group {
+    /// Its number.
+    pub(crate) id: u64,
+    /// The node that leads it.
+    pub(crate) leader: Option<u16>,
+    /// Its replicas on the nodes that answered.
+    pub(crate) replicas: Vec<Replica>,
+}
+
+/// One group's replica on one node.
+#[derive(Deserialize, Debug, Clone)]
+pub(crate) struct Replica {
+    /// The node.
+    pub(crate) node: u16,
+    /// `leader`, `follower`, …
+    pub(crate) role: String,
+    /// Its term.
+    pub(crate) term: u64,
+    /// Its commit index.
+    pub(crate) commit: u64,
+    /// Its applied index.
+    pub(crate) applied: u64,
+}
+
+impl Group {
+    /// The highest commit index that any replica knows.
+    pub(crate) fn commit(&self) -> u64 {
+        self.replicas
+            .iter()
+            .map(|replica| replica.commit)
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+impl Status {
+    /// A group by its number.
+    pub(crate) fn group(&self, id: u64) -> &Group {
+        self.groups
+            .iter()
+            .find(|group| group.id == id)
+            .unwrap_or_else(|| panic!("no group {id} in {self:?}"))
+    }
+
+    /// The groups that hold keys.
+    pub(crate) fn data_groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.iter().filter(|group| group.id != 0)
+    }
+
+    /// How many data groups a node leads.
+    pub(crate) fn leads(&self, node: u16) -> usize {
+        self.data_groups()
+            .filter(|group| group.leader == Some(node))
+            .count()
+    }
+
+    /// Who leads each group.
+    pub(crate) fn leaders(&self) -> Vec<(u64, Option<u16>)> {
+        self.groups
+            .iter()
+            .map(|group| (group.id, group.leader))
+            .collect()
+    }
+}

@@ -1,0 +1,34 @@
+//! The network between the nodes: every message takes its own time, so they overtake each other, and a
+//! few never arrive.
+
+use super::chance::Chance;
+use eraft::raft::Message;
+
+/// One message in so many is lost.
+const LOST_ONE_IN: u64 = 300;
+/// One in so many takes much longer than the others.
+const SLOW_ONE_IN: u64 = 20;
+
+/// See the module's first lines.
+#[derive(Debug)]
+pub(crate) struct Network {
+    chance: Chance,
+    /// Messages that were lost.
+    pub(crate) lost: u64,
+}
+
+impl Network {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { chance: Chance::new(seed, 0x6e_6574), lost: 0 }
+    }
+
+    /// How long this message takes, microseconds; `None` if it gets lost.
+    pub(crate) fn delay(&mut self, _: &Message) -> Option<u64> {
+        if self.chance.below(LOST_ONE_IN) == 0 {
+            self.lost += 1;
+            return None;
+        }
+        let slow = self.chance.below(SLOW_ONE_IN) == 0;
+        Some(if slow { self.chance.between(2_000, 20_000) } else { self.chance.between(50, 1_000) })
+    }
+}

@@ -1,0 +1,327 @@
+//! One life of a node: the real log, the real drivers and the real applier, with queues in between where
+//! the node has threads. Each queue is worked off in turns of its own, at the times that the cluster
+//! chooses.
+//!
+//! ```text
+//!  events ──► drivers ──► writes ──► log ──► events
+//!                └──────► work ────► applier ──► events, answers
+//!                                       └──► commands ──► state store ──► work
+//! ```
+
+use super::checks::Violation;
+use super::plan::Acknowledge;
+use super::start::Machinery;
+use eraft::actors::apply::{ApplyCommand, ApplySink, Stats};
+use eraft::actors::group::driver::Driver;
+use eraft::actors::group::event::{Applied, ApplyItem, Effects, Event, Lead, Now, ReplyTo};
+use eraft::ids::{Generation, GroupId, Index, ReadyNumber};
+use eraft::limits;
+use eraft::net::message::Answer;
+use eraft::raft::{Entry, Message};
+use eraft::shard::Table;
+use eraft::store::state::{Command, StateStore};
+use eraft::store::wal::{LogError, LogWrite};
+use eraft::time::MonoMillis;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+/// Events that the drivers take in one turn.
+const EVENTS_PER_TURN: usize = 8;
+
+/// What has a turn of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Drivers,
+    Log,
+    Apply,
+    State,
+}
+
+impl Part {
+    pub(crate) const ALL: [Part; 4] = [Part::Drivers, Part::Log, Part::Apply, Part::State];
+}
+
+/// Why a node goes down.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Its disk failed.
+    Disk(String),
+    /// Something that must not happen.
+    Violation(Violation),
+}
+
+/// What the rest of the world hears of a turn.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) messages: Vec<(GroupId, Message)>,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) leads: Vec<Lead>,
+    /// Handed to the state machine.
+    pub(crate) committed: Vec<(GroupId, Entry)>,
+}
+
+/// What the applier told.
+#[derive(Default)]
+pub(crate) struct Told {
+    answers: Vec<Answer>,
+    events: Vec<(GroupId, Event)>,
+    commands: Vec<Command>,
+    failed: Option<String>,
+}
+
+/// Where it tells it.
+#[derive(Clone, Default)]
+pub(crate) struct Sink(Arc<Mutex<Told>>);
+
+impl Sink {
+    fn with<T>(&self, act: impl FnOnce(&mut Told) -> T) -> T {
+        act(&mut self.0.lock().expect("nobody panics while holding it"))
+    }
+}
+
+impl ApplySink for Sink {
+    fn answers(&mut self, answers: Vec<(ReplyTo, Answer)>) {
+        self.with(|told| told.answers.extend(answers.into_iter().map(|(_, answer)| answer)));
+    }
+
+    fn applied(&mut self, group: GroupId, applied: Applied, _: Stats) {
+        self.with(|told| told.events.push((group, Event::Applied(applied))));
+    }
+
+    fn table(&mut self, _: &Arc<Table>) {}
+
+    fn persisted(&mut self, groups: Vec<(GroupId, Index)>) {
+        let events = groups.into_iter().map(|(group, index)| (group, Event::StatePersisted(index)));
+        self.with(|told| told.events.extend(events));
+    }
+
+    fn failed(&mut self, group: GroupId, _: Generation, why: String) {
+        self.with(|told| told.failed = Some(format!("the machine of {group}: {why}")));
+    }
+
+    fn submit(&mut self, command: Command) {
+        self.with(|told| told.commands.push(command));
+    }
+
+    fn pump(&mut self) {}
+
+    fn worked(&mut self, _: u64, _: u64, _: usize) {}
+}
+
+/// See the module's first lines.
+pub(crate) struct Process {
+    pub(crate) machinery: Machinery,
+    acknowledge: Acknowledge,
+    inbox: VecDeque<(GroupId, Event)>,
+    writes: Vec<LogWrite>,
+    /// Something was written, so the log tidies up before it writes again.
+    written: bool,
+    work: Vec<ApplyCommand>,
+    wants_apply: bool,
+    commands: VecDeque<Command>,
+    unpersisted: BTreeMap<GroupId, Index>,
+    /// How far the state is on disk.
+    persisted: BTreeMap<GroupId, Index>,
+    /// Entries that were read back from the log.
+    pub(crate) fetches: u64,
+    /// Times that a log was cut off at its beginning.
+    pub(crate) compactions: u64,
+}
+
+impl Process {
+    pub(crate) fn new(machinery: Machinery, acknowledge: Acknowledge) -> Self {
+        Self {
+            machinery,
+            acknowledge,
+            inbox: VecDeque::new(),
+            writes: Vec::new(),
+            written: false,
+            work: Vec::new(),
+            wants_apply: true,
+            commands: VecDeque::new(),
+            unpersisted: BTreeMap::new(),
+            persisted: BTreeMap::new(),
+            fetches: 0,
+            compactions: 0,
+        }
+    }
+
+    /// For a driver.
+    pub(crate) fn push(&mut self, group: GroupId, event: Event) {
+        self.inbox.push_back((group, event));
+    }
+
+    /// The Raft clock; and the applier looks whether something is due.
+    pub(crate) fn tick(&mut self) {
+        for group in self.machinery.drivers.keys() {
+            self.inbox.push_back((*group, Event::Tick));
+        }
+        self.wants_apply = true;
+    }
+
+    /// Get the state onto the disk, so that the log may be cut.
+    pub(crate) fn persist(&mut self) {
+        self.work.push(ApplyCommand::Persist);
+    }
+
+    pub(crate) fn driver(&self, group: GroupId) -> &Driver {
+        &self.machinery.drivers[&group]
+    }
+
+    /// How far a group's state is on disk.
+    pub(crate) fn persisted(&self, group: GroupId) -> Index {
+        self.persisted.get(&group).copied().unwrap_or_default()
+    }
+
+    /// Whether a part has something to do.
+    pub(crate) fn has_work(&self, part: Part) -> bool {
+        match part {
+            Part::Drivers => !self.inbox.is_empty(),
+            Part::Log => self.written || !self.writes.is_empty(),
+            Part::Apply => self.wants_apply || !self.work.is_empty(),
+            Part::State => !self.commands.is_empty(),
+        }
+    }
+
+    /// A turn of the drivers. No log is cut behind its group's floor, so that nobody ever needs a
+    /// snapshot, which there is none of here.
+    pub(crate) fn drive(
+        &mut self,
+        now: Now,
+        floors: &BTreeMap<GroupId, Index>,
+    ) -> Result<Output, Failure> {
+        let mut out = Output::default();
+        for _ in 0..EVENTS_PER_TURN {
+            let Some((group, mut event)) = self.inbox.pop_front() else { break };
+            if let Event::StatePersisted(index) = &mut event {
+                *index = (*index).min(floors[&group]);
+            }
+            let mut effects = Effects::default();
+            let driver = self.machinery.drivers.get_mut(&group).expect("a group of this node");
+            driver.handle(event, now, &mut effects);
+            self.carry_out(group, effects, &mut out)?;
+        }
+        Ok(out)
+    }
+
+    fn carry_out(
+        &mut self,
+        group: GroupId,
+        effects: Effects,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        if let Some(needed) = effects.snapshots.first() {
+            let story = format!("{} needs a snapshot of {group}", needed.to);
+            return Err(Failure::Violation(Violation::Stuck(story)));
+        }
+        out.messages.extend(effects.messages.into_iter().map(|message| (group, message)));
+        out.answers.extend(effects.answers.into_iter().map(|(_, answer)| answer));
+        out.leads.extend(effects.lead);
+        for write in effects.log {
+            self.compactions += u64::from(write.op.is_some());
+            if self.acknowledge == Acknowledge::BeforeWrite && write.number != ReadyNumber(0) {
+                self.inbox.push_back((group, Event::Persisted(write.generation, write.number)));
+            }
+            self.writes.push(write);
+        }
+        for item in &effects.apply {
+            if let ApplyItem::Entries(entries) = item {
+                out.committed.extend(entries.iter().map(|(entry, _)| (group, entry.clone())));
+            }
+        }
+        let generation = self.machinery.generation;
+        if !effects.apply.is_empty() {
+            self.work.push(ApplyCommand::Work { group, generation, items: effects.apply });
+        }
+        for fetch in effects.fetches {
+            let read = self.machinery.log.reader().read(group, fetch.from_index, fetch.bytes_max);
+            let entries = read.map_err(|error| Failure::Disk(error.to_string()))?;
+            self.fetches += 1;
+            self.inbox.push_back((group, Event::Fetched { generation, peer: fetch.to, entries }));
+        }
+        Ok(())
+    }
+
+    /// A turn of the log thread: one write and one sync for all that came meanwhile, or tidying up after
+    /// it. The completions are on their way while it tidies up.
+    pub(crate) fn write(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.written) {
+            return self.machinery.log.maintain().map_err(disk);
+        }
+        let batch = self.take_batch();
+        self.machinery.log.write(&batch).map_err(disk)?;
+        self.written = true;
+        if self.acknowledge != Acknowledge::BeforeWrite {
+            for write in batch.iter().filter(|write| write.number != ReadyNumber(0)) {
+                let event = Event::Persisted(write.generation, write.number);
+                self.inbox.push_back((write.group, event));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_batch(&mut self) -> Vec<LogWrite> {
+        let mut bytes = 0;
+        let fits = self.writes.iter().take_while(|write| {
+            bytes += write.cost();
+            bytes <= limits::WAL_BATCH_BYTES_MAX
+        });
+        let count = fits.count().max(1).min(self.writes.len());
+        let mut batch: Vec<_> = self.writes.drain(..count).collect();
+        for write in &mut batch {
+            write.must_sync &= self.acknowledge != Acknowledge::WithoutSync;
+        }
+        batch
+    }
+
+    /// The log thread is in the middle of a write when the power goes off. Nobody hears of it.
+    pub(crate) fn write_into_the_dark(&mut self) {
+        if !self.writes.is_empty() {
+            let batch = self.take_batch();
+            // It fails, or it was through just before.
+            let _ = self.machinery.log.write(&batch);
+        }
+    }
+
+    /// A turn of the apply thread.
+    pub(crate) fn apply(&mut self, now: MonoMillis) -> Result<Output, Failure> {
+        self.wants_apply = false;
+        let work = std::mem::take(&mut self.work);
+        self.machinery.applier.turn(work, now);
+        let told = self.machinery.sink.with(std::mem::take);
+        if let Some(why) = told.failed {
+            return Err(Failure::Violation(Violation::Failed(why)));
+        }
+        self.inbox.extend(told.events);
+        self.commands.extend(told.commands);
+        Ok(Output { answers: told.answers, ..Output::default() })
+    }
+
+    /// A turn of the state thread: one command.
+    pub(crate) fn store(&mut self) -> Result<(), Failure> {
+        let store = &self.machinery.store;
+        let failed = |error: eraft::store::state::StateError| Failure::Disk(error.to_string());
+        match self.commands.pop_front() {
+            Some(Command::Write(frozen)) => {
+                store.write(std::slice::from_ref(&frozen.batch)).map_err(failed)?;
+                self.unpersisted.extend(frozen.batch.applied());
+                self.work.push(ApplyCommand::Written(frozen.number));
+            }
+            Some(Command::Persist { token }) => {
+                store.persist().map_err(failed)?;
+                let applied: Vec<_> = std::mem::take(&mut self.unpersisted).into_iter().collect();
+                self.persisted.extend(applied.iter().copied());
+                self.work.push(ApplyCommand::Persisted(token, applied));
+            }
+            other => unreachable!("{other:?} belongs to snapshots"),
+        }
+        Ok(())
+    }
+}
+
+fn disk(error: LogError) -> Failure {
+    match error {
+        LogError::Misuse { .. } => Failure::Violation(Violation::Failed(error.to_string())),
+        error => Failure::Disk(error.to_string()),
+    }
+}
