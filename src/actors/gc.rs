@@ -29,7 +29,7 @@ const ROOMY_BYTES: u64 = limits::DISK_LOW_BYTES + limits::DISK_LOW_BYTES / 4;
 
 /// What the worker decides: a plain struct.
 #[derive(Debug, Default)]
-pub struct Gc {
+pub(super) struct Gc {
     persisted_work: u64,
     persisted_at: MonoMillis,
     reclaimed_work: u64,
@@ -39,7 +39,7 @@ pub struct Gc {
 
 /// What the worker sees.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
+pub(super) struct Seen {
     /// The time.
     pub now: MonoMillis,
     /// A number that grows with everything applied.
@@ -52,7 +52,7 @@ pub struct Seen {
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GcStep {
+pub(super) enum GcStep {
     /// Have the state persisted.
     Persist,
     /// Have the space of forgotten rows given back.
@@ -63,7 +63,7 @@ pub enum GcStep {
 
 impl Gc {
     /// What to do now.
-    pub fn step(&mut self, seen: Seen) -> Vec<GcStep> {
+    pub(super) fn step(&mut self, seen: Seen) -> Vec<GcStep> {
         let mut steps = Vec::new();
         let low = if self.low { seen.free < ROOMY_BYTES } else { seen.free < limits::DISK_LOW_BYTES };
         if low != self.low {
@@ -90,7 +90,7 @@ impl Gc {
 
 /// What the actor is built from.
 #[derive(Clone)]
-pub struct GcSeed {
+pub(super) struct GcSeed {
     /// The node.
     pub shared: Arc<Shared>,
     /// The apply thread.
@@ -106,7 +106,7 @@ pub struct GcSeed {
 }
 
 /// The shell around [`Gc`].
-pub struct GcWorker {
+pub(super) struct GcWorker {
     seed: GcSeed,
     gc: Gc,
     restarts: Restarts,
@@ -114,7 +114,7 @@ pub struct GcWorker {
 
 impl GcWorker {
     /// Starts the worker, supervised, on this thread.
-    pub fn start_here(seed: GcSeed) -> Addr<Self> {
+    pub(super) fn start_here(seed: GcSeed) -> Addr<Self> {
         Supervisor::start(move |_| Self { seed, gc: Gc::default(), restarts: Restarts::default() })
     }
 

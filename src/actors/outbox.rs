@@ -1,11 +1,12 @@
-//! All groups' Raft messages of one turn of the event loop, one frame per peer. One outbox per worker
-//! thread, shared by the group actors that live there.
+//! All groups' Raft messages of one turn of the event loop, one frame per peer, or a few if they are
+//! large. One outbox per worker thread, shared by the group actors that live there.
 
+use crate::actors::peers::frames_of;
 use crate::actors::shared::Shared;
 use crate::ids::{GroupId, NodeId};
 use crate::net::message::RaftFrame;
 use crate::net::wire::Lane;
-use crate::raft::Message;
+use crate::raft::{Message, MessageBody};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -21,7 +22,7 @@ pub struct Outbox(Rc<RefCell<Inner>>);
 
 struct Inner {
     shared: Arc<Shared>,
-    frames: BTreeMap<NodeId, RaftFrame>,
+    waiting: BTreeMap<NodeId, Vec<(GroupId, Message)>>,
     scheduled: bool,
 }
 
@@ -32,7 +33,7 @@ impl Outbox {
         HERE.with_borrow_mut(|here| {
             here.get_or_insert_with(|| {
                 let shared = shared.clone();
-                let inner = Inner { shared, frames: BTreeMap::new(), scheduled: false };
+                let inner = Inner { shared, waiting: BTreeMap::new(), scheduled: false };
                 Self(Rc::new(RefCell::new(inner)))
             })
             .clone()
@@ -43,12 +44,7 @@ impl Outbox {
     pub fn push(&self, group: GroupId, messages: Vec<Message>) {
         let mut inner = self.0.borrow_mut();
         for message in messages {
-            let frame =
-                inner.frames.entry(message.to).or_insert_with(|| RaftFrame { groups: Vec::new() });
-            match frame.groups.last_mut() {
-                Some((last, messages)) if *last == group => messages.push(message),
-                _ => frame.groups.push((group, vec![message])),
-            }
+            inner.waiting.entry(message.to).or_default().push((group, message));
         }
         if !std::mem::replace(&mut inner.scheduled, true) {
             drop(inner);
@@ -64,11 +60,34 @@ impl Outbox {
     fn flush(&self) {
         let mut inner = self.0.borrow_mut();
         inner.scheduled = false;
-        let frames = std::mem::take(&mut inner.frames);
-        for (peer, frame) in frames {
-            inner.shared.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            // A peer that is away or slow loses messages; Raft sends again.
-            let _ = inner.shared.peers.send(peer, Lane::Raft, &frame);
+        for (peer, messages) in std::mem::take(&mut inner.waiting) {
+            for messages in frames_of(messages, |(_, message)| bytes_of(message)) {
+                inner.shared.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                // A peer that is away or slow loses messages; Raft sends again.
+                let _ = inner.shared.peers.send(peer, Lane::Raft, &by_group(messages));
+            }
         }
     }
+}
+
+/// An upper bound of what a message takes in a frame, bytes.
+fn bytes_of(message: &Message) -> usize {
+    const FIXED: usize = 64;
+    match &message.body {
+        MessageBody::Append { entries, .. } => {
+            FIXED + entries.iter().map(|entry| FIXED + entry.data.len()).sum::<usize>()
+        }
+        _ => FIXED,
+    }
+}
+
+fn by_group(messages: Vec<(GroupId, Message)>) -> RaftFrame {
+    let mut groups: Vec<(GroupId, Vec<Message>)> = Vec::new();
+    for (group, message) in messages {
+        match groups.last_mut() {
+            Some((last, messages)) if *last == group => messages.push(message),
+            _ => groups.push((group, vec![message])),
+        }
+    }
+    RaftFrame { groups }
 }

@@ -9,6 +9,33 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::RwLock;
 
+/// Where a frame made of many small things ends and the next begins, bytes. A larger thing goes alone.
+pub(crate) const FRAME_BYTES_TARGET: usize = 4 * 1024 * 1024;
+
+/// Cuts things that go to one peer into frames, in order, by what each takes in one.
+pub(crate) fn frames_of<T>(
+    things: Vec<T>,
+    bytes_of: impl Fn(&T) -> usize,
+) -> impl Iterator<Item = Vec<T>> {
+    let mut things = things.into_iter();
+    let mut next = things.next();
+    std::iter::from_fn(move || {
+        let first = next.take()?;
+        let mut bytes = bytes_of(&first);
+        let mut frame = Vec::with_capacity(things.len() + 1);
+        frame.push(first);
+        for thing in things.by_ref() {
+            bytes += bytes_of(&thing);
+            if bytes > FRAME_BYTES_TARGET {
+                next = Some(thing);
+                break;
+            }
+            frame.push(thing);
+        }
+        Some(frame)
+    })
+}
+
 /// See the module's first lines.
 #[derive(Default)]
 pub struct Peers(RwLock<BTreeMap<NodeId, PeerHandle>>);
@@ -67,5 +94,23 @@ impl Peers {
     /// When the peer is not connected.
     pub async fn send_bulk(&self, peer: NodeId, frame: Vec<u8>) -> Result<(), SendError> {
         self.handle(peer)?.send_wait(Lane::Bulk, frame).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_cut_by_bytes_and_a_large_thing_goes_alone() {
+        let cut = |sizes: &[usize]| -> Vec<Vec<usize>> {
+            frames_of(sizes.to_vec(), |size| *size).collect()
+        };
+        let most = FRAME_BYTES_TARGET;
+        assert_eq!(cut(&[]), Vec::<Vec<usize>>::new());
+        assert_eq!(cut(&[1, 2, 3]), [vec![1, 2, 3]]);
+        assert_eq!(cut(&[most - 1, 1, 1]), [vec![most - 1, 1], vec![1]]);
+        assert_eq!(cut(&[1, 9 * most, 1]), [vec![1], vec![9 * most], vec![1]]);
+        assert_eq!(cut(&[9 * most, 9 * most]), [vec![9 * most], vec![9 * most]]);
     }
 }

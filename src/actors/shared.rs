@@ -2,11 +2,14 @@
 //! request, written seldom; each field has one writer, named beside it.
 
 use crate::actors::apply::Stats;
-use crate::actors::group::actor::GroupActor;
+use crate::actors::group::actor::{GroupActor, GroupMessage};
 use crate::actors::group::event::{Lead, ReplyTo};
-use crate::actors::peers::Peers;
+use crate::actors::peers::{Peers, frames_of};
 use crate::ids::{GroupId, NodeId, Term};
-use crate::net::message::{Answer, PeerMessage};
+use crate::limits;
+use crate::kv::{Reply, ReplyError};
+use crate::net::message::{Answer, Outcome, PeerMessage};
+use crate::net::quic::SendError;
 use crate::raft::Role;
 use crate::shard::{ClusterView, GroupState, Routing};
 use crate::time::{MonoMillis, UnixMillis};
@@ -44,6 +47,8 @@ pub struct Shared {
     pub received: AtomicU64,
     /// And sent.
     pub sent: AtomicU64,
+    /// Answers to forwarded units that had no room on their way; the forwarder asks again.
+    pub answers_lost: AtomicU64,
     /// The disk here is nearly full. Written by the GC worker.
     pub disk_low: AtomicBool,
     /// The node stops: take nothing new.
@@ -58,6 +63,17 @@ pub struct Replica {
     pub addr: Addr<GroupActor>,
     /// What it publishes.
     pub board: Arc<Board>,
+}
+
+/// Why a replica here was not sent something. It will not see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undelivered {
+    /// There is none, or it has ended.
+    #[error("no replica of that group here")]
+    NoReplica,
+    /// Its mailbox is full.
+    #[error("its mailbox is full")]
+    Full,
 }
 
 /// What a replica publishes. Written by its actor.
@@ -127,6 +143,7 @@ impl Shared {
             work: AtomicU64::new(0),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            answers_lost: AtomicU64::new(0),
             disk_low: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             start: Instant::now(),
@@ -170,6 +187,49 @@ impl Shared {
         self.groups.read().expect("no panic while held").get(&group).cloned()
     }
 
+    /// What the replicas here publish.
+    pub fn boards(&self) -> BTreeMap<GroupId, Arc<Board>> {
+        let groups = self.groups.read().expect("no panic while held");
+        groups.iter().map(|(group, replica)| (*group, replica.board.clone())).collect()
+    }
+
+    /// Sends the replica of a group something, if its mailbox has room.
+    ///
+    /// Always through the one address kept here: to actix each clone of an address is a sender of its
+    /// own with room for one message, so that a mailbox is never full for a fresh one.
+    ///
+    /// # Errors
+    /// When it was not sent.
+    pub fn try_send(
+        &self,
+        group: GroupId,
+        message: impl Into<GroupMessage>,
+    ) -> Result<(), Undelivered> {
+        use actix::dev::SendError;
+        let groups = self.groups.read().expect("no panic while held");
+        let Some(replica) = groups.get(&group) else { return Err(Undelivered::NoReplica) };
+        replica.addr.try_send(message.into()).map_err(|error| match error {
+            SendError::Full(_) => Undelivered::Full,
+            SendError::Closed(_) => Undelivered::NoReplica,
+        })
+    }
+
+    /// Takes bytes of the node's budget for requests; `false` if there are not as many left. They must
+    /// be given back.
+    pub fn take_request_bytes(&self, bytes: usize) -> bool {
+        let taken = self.request_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let fits = taken.saturating_add(bytes) <= limits::REQUEST_BYTES_IN_FLIGHT_MAX;
+        if !fits {
+            self.give_request_bytes(bytes);
+        }
+        fits
+    }
+
+    /// Gives back what was taken.
+    pub fn give_request_bytes(&self, bytes: usize) {
+        self.request_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// A replica was started.
     pub fn add_replica(&self, group: GroupId, replica: Replica) {
         self.groups.write().expect("no panic while held").insert(group, replica);
@@ -209,8 +269,27 @@ impl Shared {
                 }
             }
             ReplyTo::Node(node) => {
-                let _ = self.peers.control(node, &PeerMessage::Answers(answers));
+                for answers in frames_of(answers, Answer::bytes) {
+                    self.deliver_frame(node, answers);
+                }
             }
+        }
+    }
+
+    fn deliver_frame(&self, node: NodeId, answers: Vec<Answer>) {
+        let count = answers.len() as u64;
+        let message = PeerMessage::Answers(answers);
+        let sent = match self.peers.control(node, &message) {
+            Err(SendError::TooLong) => {
+                // Only a single answer can be too long, and it would be the same the next time.
+                let PeerMessage::Answers(mut answers) = message else { return };
+                answers.iter_mut().for_each(shorten);
+                self.peers.control(node, &PeerMessage::Answers(answers))
+            }
+            sent => sent,
+        };
+        if sent.is_err() {
+            self.answers_lost.fetch_add(count, Ordering::Relaxed);
         }
     }
 
@@ -223,5 +302,50 @@ impl Shared {
         for (to, answers) in by_asker {
             self.deliver(to, answers);
         }
+    }
+}
+
+/// Puts an error in the place of each reply: the answer is too long for any frame.
+fn shorten(answer: &mut Answer) {
+    if let Outcome::Done(replies) = &mut answer.outcome {
+        let most = limits::FRAME_BYTES_MAX;
+        let error = ReplyError::err(format!(
+            "the replies of one batch are larger than {most} bytes: writes of it are done, but their \
+             replies cannot be told; ask for less at once"
+        ));
+        replies.fill(Reply::Error(error));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::message::UnitId;
+
+    #[test]
+    fn bytes_of_requests_are_bounded_and_come_back() {
+        let shared = Shared::new(NodeId(1));
+        assert!(shared.take_request_bytes(limits::REQUEST_BYTES_IN_FLIGHT_MAX - 1));
+        assert!(!shared.take_request_bytes(2));
+        assert!(shared.take_request_bytes(1));
+        shared.give_request_bytes(limits::REQUEST_BYTES_IN_FLIGHT_MAX);
+        assert_eq!(shared.request_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_keeps_its_number_of_replies() {
+        let outcome = Outcome::Done(vec![Reply::Ok, Reply::Nil]);
+        let mut answer = Answer { unit: UnitId(1), outcome };
+        shorten(&mut answer);
+        let Outcome::Done(replies) = answer.outcome else { panic!() };
+        assert_eq!(replies.len(), 2);
+        assert!(replies.iter().all(|reply| matches!(reply, Reply::Error(_))));
+    }
+
+    #[test]
+    fn nobody_is_sent_what_nobody_runs() {
+        let shared = Shared::new(NodeId(1));
+        let sent = shared.try_send(GroupId(1), GroupMessage::Panic);
+        assert_eq!(sent, Err(Undelivered::NoReplica));
     }
 }

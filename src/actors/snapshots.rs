@@ -47,6 +47,21 @@ impl std::fmt::Debug for View {
 pub struct Transfers(Mutex<BTreeMap<(GroupId, NodeId), mpsc::Sender<SnapshotFrame>>>);
 
 impl Transfers {
+    /// A transfer begins; an earlier one to the same receiver hears no more.
+    fn begin(&self, key: (GroupId, NodeId), answers: mpsc::Sender<SnapshotFrame>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, answers);
+    }
+
+    /// A transfer has ended. One that took its place goes on.
+    fn end(&self, key: (GroupId, NodeId), answers: &mpsc::WeakSender<SnapshotFrame>) {
+        let mut transfers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = answers.upgrade();
+        let is_own = |known: &mpsc::Sender<_>| own.as_ref().is_some_and(|own| own.same_channel(known));
+        if transfers.get(&key).is_some_and(is_own) {
+            transfers.remove(&key);
+        }
+    }
+
     /// A receiver has answered. What nobody waits for is dropped.
     pub fn answered(&self, from: NodeId, frame: SnapshotFrame) {
         let (SnapshotFrame::Received { group, .. } | SnapshotFrame::Refused { group, .. }) = &frame
@@ -61,12 +76,12 @@ impl Transfers {
 }
 
 /// Sends a frame of a transfer back; lost frames end the transfer, which is then tried again.
-pub fn answer(shared: &Shared, to: NodeId, frame: &SnapshotFrame) {
+pub(super) fn answer(shared: &Shared, to: NodeId, frame: &SnapshotFrame) {
     let _ = shared.peers.send(to, Lane::Control, &crate::net::message::PeerMessage::Snapshot(frame.clone()));
 }
 
 /// One snapshot to one peer.
-pub struct Transfer {
+pub(super) struct Transfer {
     /// The node.
     pub shared: Arc<Shared>,
     /// The group.
@@ -83,16 +98,18 @@ pub struct Transfer {
 
 impl Transfer {
     /// Sends it; whether the receiver has installed it.
-    pub async fn run(self) -> bool {
+    pub(super) async fn run(self) -> bool {
         let (group, peer) = (self.group, self.peer);
         let (answers, mut inbox) = mpsc::channel(16);
         let key = (group, peer);
         let shared = self.shared.clone();
-        shared.transfers.0.lock().unwrap_or_else(PoisonError::into_inner).insert(key, answers);
+        // A weak one: the inbox must close when another transfer takes this one's place.
+        let own = answers.downgrade();
+        shared.transfers.begin(key, answers);
         tracing::info!(%group, %peer, index = %self.meta.index, "sending a snapshot");
         let start = Instant::now();
         let sent = self.send(&mut inbox).await;
-        shared.transfers.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        shared.transfers.end(key, &own);
         match &sent {
             Ok(bytes) => tracing::info!(
                 %group, %peer, bytes, seconds = start.elapsed().as_secs_f64(), "snapshot installed"
@@ -172,4 +189,25 @@ async fn read(view: View, from: Vec<u8>) -> Result<(View, Chunk), String> {
     })
     .await
     .map_err(|error| error.to_string())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_an_earlier_transfer_leaves_its_successor_alone() {
+        let (transfers, key) = (Transfers::default(), (GroupId(1), NodeId(2)));
+        let (first, mut first_inbox) = mpsc::channel(1);
+        let (second, mut second_inbox) = mpsc::channel(1);
+        let (first_own, second_own) = (first.downgrade(), second.downgrade());
+        transfers.begin(key, first);
+        transfers.begin(key, second);
+        assert!(matches!(first_inbox.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
+        transfers.end(key, &first_own);
+        transfers.answered(NodeId(2), SnapshotFrame::Refused { group: GroupId(1), view: 9 });
+        assert!(second_inbox.try_recv().is_ok());
+        transfers.end(key, &second_own);
+        assert!(matches!(second_inbox.try_recv(), Err(mpsc::error::TryRecvError::Disconnected)));
+    }
 }

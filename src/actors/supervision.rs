@@ -13,13 +13,13 @@ use std::time::Duration;
 
 /// A panic was caught; what it said.
 #[derive(Debug)]
-pub struct Panicked(pub String);
+pub(super) struct Panicked(pub String);
 
 /// Runs `work`; a panic in it becomes an error. Whatever `work` was changing must be dropped then.
 ///
 /// # Errors
 /// When `work` panicked.
-pub fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let text = payload
             .downcast_ref::<&str>()
@@ -36,14 +36,14 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Remembers an actor's deaths.
 #[derive(Debug, Default)]
-pub struct Restarts {
+pub(super) struct Restarts {
     deaths: VecDeque<MonoMillis>,
     total: u32,
 }
 
 impl Restarts {
     /// The actor has died: how long to wait before the restart, or `None` to give up.
-    pub fn died(&mut self, now: MonoMillis) -> Option<Duration> {
+    pub(super) fn died(&mut self, now: MonoMillis) -> Option<Duration> {
         self.total += 1;
         self.deaths.push_back(now);
         let window = u64::try_from(limits::RESTART_WINDOW.as_millis()).unwrap_or(u64::MAX);
@@ -59,7 +59,7 @@ impl Restarts {
 
     /// All deaths so far.
     #[must_use]
-    pub fn total(&self) -> u32 {
+    pub(super) fn total(&self) -> u32 {
         self.total
     }
 }
@@ -67,6 +67,7 @@ impl Restarts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use actix::prelude::*;
 
     #[test]
     fn a_panic_becomes_an_error_with_its_words() {
@@ -87,5 +88,62 @@ mod tests {
         assert_eq!(restarts.died(MonoMillis(3)), None);
         // An hour later the window is empty again.
         assert_eq!(restarts.died(MonoMillis(3_600_000)), Some(PAUSE));
+    }
+
+    /// What our actors do about panics, and nothing else.
+    struct Fragile {
+        restarts: u32,
+        handled: u32,
+    }
+
+    /// Handled, or panicked at.
+    struct Poke {
+        panic: bool,
+    }
+
+    impl Message for Poke {
+        type Result = Option<(u32, u32)>;
+    }
+
+    impl Actor for Fragile {
+        type Context = Context<Self>;
+    }
+
+    impl Supervised for Fragile {
+        fn restarting(&mut self, _: &mut Self::Context) {
+            self.restarts += 1;
+            self.handled = 0;
+        }
+    }
+
+    impl Handler<Poke> for Fragile {
+        type Result = Option<(u32, u32)>;
+
+        fn handle(&mut self, poke: Poke, context: &mut Self::Context) -> Self::Result {
+            let handled = guarded(|| {
+                assert!(!poke.panic, "asked to");
+                self.handled += 1;
+            });
+            if handled.is_err() {
+                context.stop();
+                return None;
+            }
+            Some((self.restarts, self.handled))
+        }
+    }
+
+    #[test]
+    fn an_actor_that_panics_restarts_behind_the_same_address() {
+        actix_rt::System::new().block_on(async {
+            let addr = Supervisor::start(|_| Fragile { restarts: 0, handled: 0 });
+            let poke = async |panic| addr.send(Poke { panic }).await.expect("the address is valid");
+            assert_eq!(poke(false).await, Some((0, 1)));
+            assert_eq!(poke(true).await, None);
+            assert_eq!(poke(false).await, Some((1, 1)), "a new life, from the start");
+            // What was sent before the panic was dealt with arrives all the same.
+            addr.do_send(Poke { panic: true });
+            addr.do_send(Poke { panic: false });
+            assert_eq!(poke(false).await, Some((2, 2)));
+        });
     }
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// What ends the process: the text says why.
-pub type Fatal = mpsc::UnboundedSender<String>;
+pub(super) type Fatal = mpsc::UnboundedSender<String>;
 
 /// The way to the log thread.
 #[derive(Clone)]
@@ -117,7 +117,7 @@ impl LogHandle {
 }
 
 /// What the log thread tells.
-pub struct NodeLogEvents {
+pub(super) struct NodeLogEvents {
     shared: Arc<Shared>,
     metrics: LogMetrics,
     fatal: Fatal,
@@ -126,7 +126,7 @@ pub struct NodeLogEvents {
 impl NodeLogEvents {
     /// Completions go to the actors of `shared`.
     #[must_use]
-    pub fn new(shared: Arc<Shared>, fatal: Fatal) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, fatal: Fatal) -> Self {
         Self { shared, metrics: LogMetrics::new(), fatal }
     }
 }
@@ -161,7 +161,7 @@ impl LogEvents for NodeLogEvents {
 }
 
 /// What the state thread tells: all of it goes to the apply thread.
-pub struct NodeStateEvents {
+pub(super) struct NodeStateEvents {
     inbox: ApplyInbox,
     fatal: Fatal,
 }
@@ -169,7 +169,7 @@ pub struct NodeStateEvents {
 impl NodeStateEvents {
     /// Completions go to this inbox.
     #[must_use]
-    pub fn new(inbox: ApplyInbox, fatal: Fatal) -> Self {
+    pub(super) fn new(inbox: ApplyInbox, fatal: Fatal) -> Self {
         Self { inbox, fatal }
     }
 }
@@ -191,7 +191,7 @@ impl StateEvents for NodeStateEvents {
 }
 
 /// Where the apply thread's results go.
-pub struct NodeSink {
+pub(super) struct NodeSink {
     shared: Arc<Shared>,
     state: StateHandle,
     /// What the state thread had no room for yet, in order.
@@ -204,7 +204,7 @@ pub struct NodeSink {
 impl NodeSink {
     /// Results go to the actors and routers of `shared`, writes to `state`, new tables to `tables`.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         shared: Arc<Shared>,
         state: StateHandle,
         tables: watch::Sender<Option<Arc<Table>>>,
@@ -249,6 +249,10 @@ impl ApplySink for NodeSink {
         if let Some(replica) = self.shared.replica(group) {
             replica.addr.do_send(GroupMessage::StateFailed(generation, why));
         }
+    }
+
+    fn fatal(&mut self, why: String) {
+        let _ = self.fatal.send(why);
     }
 
     fn submit(&mut self, command: Command) {

@@ -30,11 +30,14 @@ pub(super) enum Verdict {
 
 /// Judges the answer to a command.
 pub(super) fn judge(answer: Result<impl AsRef<[u8]>, RequestError>) -> Verdict {
-    let again = |maybe_done, elsewhere, reason: String| Verdict::Again { maybe_done, elsewhere, reason };
+    let again =
+        |maybe_done, elsewhere, reason: String| Verdict::Again { maybe_done, elsewhere, reason };
     let response = match answer {
         Ok(frame) => codec::decode::<AdminResponse>(frame.as_ref()),
         Err(RequestError::TooLong(_)) => {
-            return Verdict::Never(ClientError::NotDone("the command is larger than any node takes".into()));
+            return Verdict::Never(ClientError::NotDone(
+                "the command is larger than any node takes".into(),
+            ));
         }
         Err(error) => return again(error.outcome_unknown(), true, error.to_string()),
     };
@@ -57,7 +60,9 @@ pub(super) fn judge(answer: Result<impl AsRef<[u8]>, RequestError>) -> Verdict {
         Some(Outcome::NotDone(refusal)) => {
             again(false, refusal == Refusal::Stopping, refusal.to_string())
         }
-        Some(Outcome::Unknown) => again(true, true, "the node does not know what became of it".into()),
+        Some(Outcome::Unknown) => {
+            again(true, true, "the node does not know what became of it".into())
+        }
         _ => again(true, true, "an answer that does not fit the question".into()),
     }
 }

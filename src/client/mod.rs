@@ -39,14 +39,15 @@
 //! Must be used on a tokio runtime with time and I/O. Not here: caching of any kind, and batches.
 
 mod attempt;
-mod client;
 mod error;
+mod handle;
+mod keys;
 mod nodes;
 mod numbers;
 mod options;
 mod scan;
 
-pub use client::Client;
 pub use error::ClientError;
+pub use handle::Client;
 pub use options::ClientOptions;
 pub use scan::Scan;

@@ -85,7 +85,8 @@ impl Nodes {
                 let within = deadline.saturating_duration_since(Instant::now());
                 trying.spawn(async move { (node, client.connect(within).await) });
             }
-            let until = if order.is_empty() { deadline } else { deadline.min(Instant::now() + STAGGER) };
+            let until =
+                if order.is_empty() { deadline } else { deadline.min(Instant::now() + STAGGER) };
             match timeout_at(until, trying.join_next()).await {
                 Ok(Some(Ok((node, Ok(_))))) => {
                     self.current.store(node, Relaxed);
@@ -95,7 +96,8 @@ impl Nodes {
                 Ok(Some(Err(error))) => return Err(unreached(&errors, Some(error.to_string()))),
                 Ok(None) if order.is_empty() => return Err(unreached(&errors, None)),
                 Err(_) if Instant::now() >= deadline => {
-                    let names: Vec<&str> = self.clients.iter().map(|client| client.address()).collect();
+                    let names: Vec<&str> =
+                        self.clients.iter().map(|client| client.address()).collect();
                     let late = format!("no connection in time; asked {}", names.join(", "));
                     return Err(unreached(&errors, Some(late)));
                 }

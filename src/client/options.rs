@@ -40,7 +40,8 @@ mod tests {
     #[test]
     fn a_request_lives_longer_than_its_retries_and_not_too_long() {
         let life = |timeout, remembered| {
-            let (timeout, remembered) = (Duration::from_secs(timeout), Duration::from_secs(remembered));
+            let (timeout, remembered) =
+                (Duration::from_secs(timeout), Duration::from_secs(remembered));
             ClientOptions { timeout, remembered, first: 0 }.life_millis()
         };
         assert_eq!(ClientOptions::default().life_millis(), 60_000);

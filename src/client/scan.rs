@@ -3,8 +3,8 @@
 //! The config table says which group owns which range of buckets; each range is read from its group, in
 //! order. A key that is there during the whole scan is found at least once.
 
-use super::client::Client;
 use super::error::ClientError;
+use super::handle::Client;
 use crate::ids::{Bucket, GroupId};
 use crate::kv::scan::cursor;
 use crate::kv::{Reply, ScanPage};
@@ -78,7 +78,9 @@ impl Scan {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let AdminResponse::Executed(outcomes) = self.client.ask(request).await? else {
-                return Err(ClientError::Unanswered("an answer that does not fit the question".into()));
+                return Err(ClientError::Unanswered(
+                    "an answer that does not fit the question".into(),
+                ));
             };
             match outcomes.into_iter().next() {
                 Some(Outcome::Done(replies)) => return read(replies),

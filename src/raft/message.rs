@@ -6,6 +6,7 @@
 
 use super::entry::Entry;
 use crate::ids::{Index, NodeId, Term};
+use crate::limits::ENTRY_BYTES_MAX;
 use serde::{Deserialize, Serialize};
 
 /// One message from one replica to another of the same group.
@@ -144,6 +145,9 @@ impl Message {
                     if entry.index != index.next() {
                         return Err("entries with a hole");
                     }
+                    if entry.data.len() > ENTRY_BYTES_MAX {
+                        return Err("an entry larger than any may be");
+                    }
                     if entry.term < term {
                         return Err("entries whose terms fall");
                     }
@@ -188,6 +192,11 @@ mod tests {
         assert!(append(3, 4, vec![entry(5, 1)]).is_err());
         assert!(append(3, 4, vec![entry(5, 4)]).is_err());
         assert!(append(1, 4, vec![]).is_err(), "after an entry of a later term");
+        let mut large = entry(5, 2);
+        large.data = Bytes::from(vec![0; ENTRY_BYTES_MAX + 1]);
+        assert!(append(3, 4, vec![large.clone()]).is_err());
+        large.data.truncate(ENTRY_BYTES_MAX);
+        assert_eq!(append(3, 4, vec![large]), Ok(()));
     }
 
     #[test]

@@ -124,7 +124,11 @@ impl Story {
             return Ok(());
         }
         let story = format!("a text of {} bytes reads as {} bytes", self.0.len(), found.len());
-        Err(if found.len() > self.0.len() { Violation::Twice(story) } else { Violation::Lost(story) })
+        Err(if found.len() > self.0.len() {
+            Violation::Twice(story)
+        } else {
+            Violation::Lost(story)
+        })
     }
 }
 
@@ -179,7 +183,12 @@ impl Ledger {
     }
 
     /// This node leads in this term.
-    pub(crate) fn leads(&mut self, group: GroupId, term: Term, node: NodeId) -> Result<(), Violation> {
+    pub(crate) fn leads(
+        &mut self,
+        group: GroupId,
+        term: Term,
+        node: NodeId,
+    ) -> Result<(), Violation> {
         let known = *self.leaders.entry((group, term)).or_insert(node);
         if known == node {
             return Ok(());

@@ -108,9 +108,9 @@ impl Clients {
 
     /// Whether nobody wants anything any more.
     pub(crate) fn are_idle(&self) -> bool {
-        self.all.iter().all(|client| {
-            client.tasks == 0 && client.last.is_empty() && client.doing.is_none()
-        })
+        self.all
+            .iter()
+            .all(|client| client.tasks == 0 && client.last.is_empty() && client.doing.is_none())
     }
 
     /// Wakes a client: perhaps it has something to send.

@@ -2,6 +2,7 @@
 //! agenda; equal times are taken in the order in which they were written down, so a seed gives the same
 //! run each time.
 
+use super::agenda::{Agenda, Happening};
 use super::chance::{Chance, Trace};
 use super::checks::{Ledger, Violation};
 use super::clients::Clients;
@@ -9,42 +10,17 @@ use super::faults::Faults;
 use super::network::Network;
 use super::node::{Death, Node, Power};
 use super::plan::Plan;
-use super::process::{Failure, Output, Part};
+use super::process::Failure;
 use super::start::{GROUPS, NODES};
-use eraft::actors::group::event::{Event, Now, ReplyTo};
-use eraft::codec;
-use eraft::ids::{GroupId, Index, NodeId};
-use eraft::raft::{Message, Role};
+use eraft::ids::{GroupId, NodeId};
+use eraft::raft::Role;
 use eraft::store::disk::Crash;
-use eraft::time::{MonoMillis, UnixMillis};
-use std::collections::BTreeMap;
+use eraft::time::UnixMillis;
 
 /// The clocks of the world at the start of a run.
 const START_MILLIS: u64 = 1_700_000_000_000;
-/// One tick of the Raft clock, microseconds.
-const TICK: u64 = 50_000;
-/// Ticks after which the state is brought to the disk.
-const PERSIST_TICKS: u64 = 4;
-/// A leader knows its voters' clocks only so long after its start, microseconds.
-const CLOCKS_KNOWN: u64 = 200_000;
 /// In which time everything that should happen must have happened, microseconds.
 const DEADLINE: u64 = 120_000_000;
-
-/// Something on the agenda.
-#[derive(Debug)]
-enum Happening {
-    /// The clock of a node, in one of its lives; its how manieth tick.
-    Tick(NodeId, u64, u64),
-    /// A part of a node has its turn, in one of the node's lives.
-    Turn(NodeId, u64, Part),
-    Deliver(GroupId, Message),
-    /// A client wakes up.
-    Wake(usize),
-    /// A node that went down starts again.
-    Start(NodeId),
-    /// Something goes wrong with a node.
-    Fault,
-}
 
 /// Why a run stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,14 +35,13 @@ pub(crate) enum Stop {
 pub(crate) struct Cluster {
     pub(crate) plan: Plan,
     /// Microseconds.
-    now: u64,
-    agenda: BTreeMap<(u64, u64), Happening>,
-    noted: u64,
+    pub(crate) now: u64,
+    pub(crate) agenda: Agenda,
     pub(crate) nodes: Vec<Node>,
     pub(crate) clients: Clients,
     pub(crate) power: Power,
-    network: Network,
-    chance: Chance,
+    pub(crate) network: Network,
+    pub(crate) chance: Chance,
     pub(crate) faults: Faults,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
@@ -77,8 +52,7 @@ impl Cluster {
     pub(crate) fn new(plan: Plan) -> Self {
         Self {
             now: 0,
-            agenda: BTreeMap::new(),
-            noted: 0,
+            agenda: Agenda::default(),
             nodes: NODES.into_iter().map(Node::new).collect(),
             clients: Clients::new(plan.seed, plan.tasks),
             power: Power::default(),
@@ -94,7 +68,7 @@ impl Cluster {
     /// Switches everything on.
     pub(crate) fn power_up(&mut self, cut_at: Option<u64>) -> Result<Stop, Violation> {
         self.power = Power { steps: 0, cut_at };
-        self.agenda.clear();
+        self.agenda = Agenda::default();
         self.wake_clients();
         if self.plan.faults {
             self.plan_fault();
@@ -125,7 +99,7 @@ impl Cluster {
     pub(crate) fn run(&mut self, until: impl Fn(&Self) -> bool) -> Result<Stop, Violation> {
         let deadline = self.now + DEADLINE;
         while !until(self) {
-            let ((at, _), happening) = self.agenda.pop_first().expect("clocks always tick");
+            let (at, happening) = self.agenda.next().expect("clocks always tick");
             if at > deadline {
                 return Err(Violation::Stuck(self.describe()));
             }
@@ -171,25 +145,6 @@ impl Cluster {
         &mut self.nodes[id.0 as usize - 1]
     }
 
-    pub(crate) fn lost_messages(&self) -> u64 {
-        self.network.lost
-    }
-
-    fn plan_at(&mut self, after: u64, happening: Happening) {
-        self.noted += 1;
-        self.agenda.insert((self.now + after, self.noted), happening);
-    }
-
-    fn plan_wake(&mut self, at: usize) {
-        let after = self.clients.all[at].wake_at.saturating_sub(self.now);
-        self.plan_at(after, Happening::Wake(at));
-    }
-
-    fn plan_fault(&mut self) {
-        let after = self.faults.pause();
-        self.plan_at(after, Happening::Fault);
-    }
-
     /// Starts a node's process.
     pub(crate) fn start(&mut self, id: NodeId) -> Result<Stop, Violation> {
         let (now, seed, acknowledge) = (self.now, self.plan.seed, self.plan.acknowledge);
@@ -223,129 +178,8 @@ impl Cluster {
         self.plan_at(after, Happening::Start(id));
     }
 
-    fn happen(&mut self, happening: Happening) -> Result<(), Violation> {
-        match happening {
-            Happening::Tick(id, life, count) => {
-                let node = self.node_mut(id);
-                if let (true, Some(process)) = (node.life == life, &mut node.process) {
-                    process.tick();
-                    if count.is_multiple_of(PERSIST_TICKS) {
-                        process.persist();
-                    }
-                    self.plan_at(TICK, Happening::Tick(id, life, count + 1));
-                    self.plan_turns(id);
-                }
-            }
-            Happening::Turn(id, life, part) if self.node(id).life == life => self.turn(id, part)?,
-            Happening::Turn(..) => {}
-            Happening::Deliver(group, message) => self.deliver(group, message),
-            Happening::Wake(at) if self.clients.all[at].wake_at <= self.now => self.wake(at),
-            Happening::Wake(_) => {}
-            Happening::Start(id) => {
-                self.start(id)?;
-            }
-            Happening::Fault => {
-                if self.plan.faults {
-                    if let Some(id) = self.faults.strike(&mut self.nodes) {
-                        self.goes_down(id);
-                    }
-                    self.plan_fault();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn deliver(&mut self, group: GroupId, message: Message) {
-        let (from, to) = (message.from, message.to);
-        self.trace.note(self.now, || format!("{group} {from} to {to}: {message}"), &codec::encode(&message));
-        if let Some(process) = &mut self.node_mut(to).process {
-            process.push(group, Event::Peer(vec![message]));
-            self.plan_turns(to);
-        }
-    }
-
-    fn wake(&mut self, at: usize) {
-        if let Some((id, unit)) = self.clients.wake(at, self.now, self.wall()) {
-            let (now, bytes) = (self.now, codec::encode(&unit));
-            self.trace.note(now, || format!("client {at} to {id}: {:?}", unit.id), &bytes);
-            if let Some(process) = &mut self.node_mut(id).process {
-                process.push(unit.group, Event::Units(ReplyTo::Worker(0), vec![unit]));
-                self.plan_turns(id);
-            } else {
-                self.clients.was_not_sent(at, self.now);
-            }
-        }
-        self.plan_wake(at);
-    }
-
-    fn turn(&mut self, id: NodeId, part: Part) -> Result<(), Violation> {
-        let median = (self.now > CLOCKS_KNOWN).then_some(self.wall());
-        let now = Now { mono: MonoMillis(self.now / 1000), median };
-        let floor = |group| self.nodes.iter().map(|node| node.reached(group)).min();
-        let floors: BTreeMap<GroupId, Index> = match part {
-            Part::Drivers => GROUPS.into_iter().filter_map(|g| Some((g, floor(g)?))).collect(),
-            _ => BTreeMap::new(),
-        };
-        let node = &mut self.nodes[id.0 as usize - 1];
-        match node.turn(part, now, &floors, &mut self.power) {
-            Ok(output) => self.carry_out(id, output)?,
-            Err(Failure::Violation(violation)) => return Err(violation.about(&id.to_string())),
-            Err(Failure::Disk(error)) if self.power.is_off() => {
-                self.trace.note(self.now, || format!("{id}: {error}"), &[]);
-            }
-            Err(Failure::Disk(error)) if !node.is_doomed => {
-                return Err(Violation::Failed(format!("{id}: {error}")));
-            }
-            Err(Failure::Disk(_)) => self.goes_down(id),
-        }
-        self.plan_turns(id);
-        Ok(())
-    }
-
-    fn carry_out(&mut self, id: NodeId, output: Output) -> Result<(), Violation> {
-        for lead in output.leads.iter().filter(|lead| lead.role == Role::Leader) {
-            self.trace.note(self.now, || format!("{id} leads {} in {}", lead.group, lead.term), &[]);
-            self.ledger.leads(lead.group, lead.term, id)?;
-        }
-        for (group, entry) in output.committed {
-            let committed = self.ledger.committed(group, &entry);
-            if self.plan.watch_log {
-                committed.map_err(|violation| violation.about(&id.to_string()))?;
-            }
-        }
-        for answer in output.answers {
-            let bytes = codec::encode(&answer);
-            self.trace.note(self.now, || format!("{id} answers {:?}", answer.unit), &bytes);
-            if let Some(at) = self.clients.answer(answer, self.now)? {
-                self.plan_wake(at);
-            }
-        }
-        for (group, message) in output.messages {
-            if let Some(delay) = self.network.delay(&message) {
-                self.plan_at(delay, Happening::Deliver(group, message));
-            }
-        }
-        Ok(())
-    }
-
-    fn plan_turns(&mut self, id: NodeId) {
-        for part in Part::ALL {
-            let node = &mut self.nodes[id.0 as usize - 1];
-            if node.plan(part) {
-                let life = node.life;
-                let after = match part {
-                    Part::Drivers => self.chance.between(1, 100),
-                    Part::Log => self.chance.between(50, 2_000),
-                    Part::Apply => self.chance.between(5, 300),
-                    Part::State => self.chance.between(200, 20_000),
-                };
-                self.plan_at(after, Happening::Turn(id, life, part));
-            }
-        }
-    }
-
-    fn wall(&self) -> UnixMillis {
+    /// What all clocks show.
+    pub(crate) fn wall(&self) -> UnixMillis {
         UnixMillis(START_MILLIS + self.now / 1000)
     }
 
@@ -357,7 +191,12 @@ impl Cluster {
                     let status = process.driver(group).status();
                     format!(
                         "{} {group} {} {} last {} commit {} applied {}",
-                        node.id, status.role, status.term, status.last, status.commit, status.applied
+                        node.id,
+                        status.role,
+                        status.term,
+                        status.last,
+                        status.commit,
+                        status.applied
                     )
                 })
                 .join("; "),

@@ -27,7 +27,7 @@ impl Faults {
 
     /// Time until the next fault, microseconds.
     pub(crate) fn pause(&mut self) -> u64 {
-        self.chance.between(20_000, 1_500_000)
+        self.chance.between(10_000, 400_000)
     }
 
     /// How long a dead node stays down, microseconds.

@@ -10,17 +10,21 @@
 //! A failing run says its seed and its cuts. To see it again, with every message:
 //! `POWER_SEED=… POWER_CUT=step:drop|keep|number[,…] POWER_TRACE=1 cargo test --test power replay`
 
+mod agenda;
 mod chance;
 mod checks;
 mod clients;
 mod cluster;
 mod faults;
+mod happen;
 mod network;
 mod node;
 mod plan;
 mod process;
 mod run;
+mod sink;
 mod start;
 mod task;
 
-mod tests;
+mod all_nodes;
+mod single_nodes;

@@ -94,8 +94,7 @@ impl Node {
         self.planned = [false; 4];
         let seed = Chance::new(seed ^ self.life << 32, u64::from(self.id.0)).next();
         let (disk, store) = (&self.disk, &self.store);
-        let started =
-            power.feed(disk, || Machinery::start(self.id, self.life, seed, disk, store));
+        let started = power.feed(disk, || Machinery::start(self.id, self.life, seed, disk, store));
         match started {
             Ok(machinery) => {
                 self.process = Some(Process::new(machinery, acknowledge));

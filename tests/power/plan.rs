@@ -65,8 +65,13 @@ impl Plan {
         };
         let cuts: Vec<_> = self.cuts.iter().map(cut).collect();
         let faults = if self.faults { " POWER_FAULTS=1" } else { "" };
+        let control = match self.acknowledge {
+            Acknowledge::AfterSync => "",
+            Acknowledge::WithoutSync => " POWER_CONTROL=without-sync",
+            Acknowledge::BeforeWrite => " POWER_CONTROL=before-write",
+        };
         format!(
-            "POWER_SEED={} POWER_TASKS={} POWER_CUT={}{faults} cargo test --test power replay",
+            "POWER_SEED={} POWER_TASKS={} POWER_CUT={}{faults}{control} cargo test --test power replay",
             self.seed,
             self.tasks,
             cuts.join(",")
@@ -80,6 +85,13 @@ impl Plan {
         let tasks = variable("POWER_TASKS").and_then(|tasks| tasks.parse().ok()).unwrap_or(12);
         let mut plan = Self::calm(seed, tasks);
         plan.faults = variable("POWER_FAULTS").is_some();
+        plan.acknowledge = match variable("POWER_CONTROL").as_deref() {
+            None => Acknowledge::AfterSync,
+            Some("without-sync") => Acknowledge::WithoutSync,
+            Some("before-write") => Acknowledge::BeforeWrite,
+            Some(other) => panic!("POWER_CONTROL is without-sync or before-write, not {other}"),
+        };
+        plan.watch_log = plan.acknowledge == Acknowledge::AfterSync;
         for cut in variable("POWER_CUT").iter().flat_map(|cuts| cuts.split(',')) {
             let Some((step, crash)) = cut.split_once(':') else { continue };
             let crash = match crash {

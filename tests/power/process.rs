@@ -11,19 +11,17 @@
 use super::checks::Violation;
 use super::plan::Acknowledge;
 use super::start::Machinery;
-use eraft::actors::apply::{ApplyCommand, ApplySink, Stats};
+use eraft::actors::apply::ApplyCommand;
 use eraft::actors::group::driver::Driver;
-use eraft::actors::group::event::{Applied, ApplyItem, Effects, Event, Lead, Now, ReplyTo};
-use eraft::ids::{Generation, GroupId, Index, ReadyNumber};
+use eraft::actors::group::event::{ApplyItem, Effects, Event, Lead, Now};
+use eraft::ids::{GroupId, Index, ReadyNumber};
 use eraft::limits;
 use eraft::net::message::Answer;
 use eraft::raft::{Entry, Message};
-use eraft::shard::Table;
 use eraft::store::state::{Command, StateStore};
 use eraft::store::wal::{LogError, LogWrite};
 use eraft::time::MonoMillis;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
 
 /// Events that the drivers take in one turn.
 const EVENTS_PER_TURN: usize = 8;
@@ -60,54 +58,6 @@ pub(crate) struct Output {
     pub(crate) committed: Vec<(GroupId, Entry)>,
 }
 
-/// What the applier told.
-#[derive(Default)]
-pub(crate) struct Told {
-    answers: Vec<Answer>,
-    events: Vec<(GroupId, Event)>,
-    commands: Vec<Command>,
-    failed: Option<String>,
-}
-
-/// Where it tells it.
-#[derive(Clone, Default)]
-pub(crate) struct Sink(Arc<Mutex<Told>>);
-
-impl Sink {
-    fn with<T>(&self, act: impl FnOnce(&mut Told) -> T) -> T {
-        act(&mut self.0.lock().expect("nobody panics while holding it"))
-    }
-}
-
-impl ApplySink for Sink {
-    fn answers(&mut self, answers: Vec<(ReplyTo, Answer)>) {
-        self.with(|told| told.answers.extend(answers.into_iter().map(|(_, answer)| answer)));
-    }
-
-    fn applied(&mut self, group: GroupId, applied: Applied, _: Stats) {
-        self.with(|told| told.events.push((group, Event::Applied(applied))));
-    }
-
-    fn table(&mut self, _: &Arc<Table>) {}
-
-    fn persisted(&mut self, groups: Vec<(GroupId, Index)>) {
-        let events = groups.into_iter().map(|(group, index)| (group, Event::StatePersisted(index)));
-        self.with(|told| told.events.extend(events));
-    }
-
-    fn failed(&mut self, group: GroupId, _: Generation, why: String) {
-        self.with(|told| told.failed = Some(format!("the machine of {group}: {why}")));
-    }
-
-    fn submit(&mut self, command: Command) {
-        self.with(|told| told.commands.push(command));
-    }
-
-    fn pump(&mut self) {}
-
-    fn worked(&mut self, _: u64, _: u64, _: usize) {}
-}
-
 /// See the module's first lines.
 pub(crate) struct Process {
     pub(crate) machinery: Machinery,
@@ -118,6 +68,8 @@ pub(crate) struct Process {
     written: bool,
     work: Vec<ApplyCommand>,
     wants_apply: bool,
+    /// Something was applied since the state was last brought to the disk.
+    has_applied: bool,
     commands: VecDeque<Command>,
     unpersisted: BTreeMap<GroupId, Index>,
     /// How far the state is on disk.
@@ -138,6 +90,7 @@ impl Process {
             written: false,
             work: Vec::new(),
             wants_apply: true,
+            has_applied: true,
             commands: VecDeque::new(),
             unpersisted: BTreeMap::new(),
             persisted: BTreeMap::new(),
@@ -159,9 +112,11 @@ impl Process {
         self.wants_apply = true;
     }
 
-    /// Get the state onto the disk, so that the log may be cut.
+    /// Get what was applied onto the disk, so that the log may be cut.
     pub(crate) fn persist(&mut self) {
-        self.work.push(ApplyCommand::Persist);
+        if std::mem::take(&mut self.has_applied) {
+            self.work.push(ApplyCommand::Persist);
+        }
     }
 
     pub(crate) fn driver(&self, group: GroupId) -> &Driver {
@@ -288,10 +243,11 @@ impl Process {
         self.wants_apply = false;
         let work = std::mem::take(&mut self.work);
         self.machinery.applier.turn(work, now);
-        let told = self.machinery.sink.with(std::mem::take);
+        let told = self.machinery.sink.take();
         if let Some(why) = told.failed {
             return Err(Failure::Violation(Violation::Failed(why)));
         }
+        self.has_applied |= told.has_applied;
         self.inbox.extend(told.events);
         self.commands.extend(told.commands);
         Ok(Output { answers: told.answers, ..Output::default() })

@@ -56,7 +56,9 @@ fn work(plan: &Plan) -> Result<Report, Violation> {
     let mut report = Report::default();
     for cut in &plan.cuts {
         let up = cluster.power_up(Some(cut.step))?;
-        if up == Stop::Reached && cluster.run(|cluster| cluster.clients.are_idle())? == Stop::Reached {
+        if up == Stop::Reached
+            && cluster.run(|cluster| cluster.clients.are_idle())? == Stop::Reached
+        {
             // All was done before. Then it goes off now.
             cluster.power.cut_at = Some(cluster.power.steps);
         }
@@ -77,7 +79,7 @@ fn work(plan: &Plan) -> Result<Report, Violation> {
         entries: cluster.ledger.entries(),
         fetches: cluster.nodes.iter().map(|node| node.fetches()).sum(),
         compactions: cluster.nodes.iter().map(|node| node.compactions()).sum(),
-        lost_messages: cluster.lost_messages(),
+        lost_messages: cluster.network.lost,
         deaths: cluster.faults.deaths,
         broken_disks: cluster.faults.broken_disks,
         ..report
@@ -113,4 +115,20 @@ pub(crate) fn finish(cluster: &mut Cluster) -> Result<(), Violation> {
         }
     }
     Ok(())
+}
+
+/// Of many runs only some are made without optimisation.
+pub(crate) fn stride() -> usize {
+    if cfg!(debug_assertions) { 10 } else { 1 }
+}
+
+/// So many seeds; ten times as many with `ERAFT_FULL` set.
+pub(crate) fn seeds(count: u64) -> u64 {
+    let full = std::env::var_os("ERAFT_FULL").is_some();
+    (if full { count * 10 } else { count }).div_ceil(stride() as u64)
+}
+
+/// A run that keeps all promises.
+pub(crate) fn must(plan: &Plan) -> Report {
+    run(plan).unwrap_or_else(|violation| panic!("{violation}\nto see it again: {}", plan.replay()))
 }

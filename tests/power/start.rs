@@ -2,7 +2,8 @@
 //! it.
 
 use super::checks::Violation;
-use super::process::{Failure, Sink};
+use super::process::Failure;
+use super::sink::Sink;
 use eraft::actors::apply::{Applier, ApplyCommand, Birth, Live, Opened};
 use eraft::actors::group::driver::Driver;
 use eraft::actors::group::payload::PayloadKind;
@@ -13,9 +14,7 @@ use eraft::raft::{Config, Membership, Raft, Restored};
 use eraft::shard::bucket_of;
 use eraft::store::disk::SimDisk;
 use eraft::store::state::{ModelStore, Overlay};
-use eraft::store::wal::{
-    Damage, Log, LogIdentity, LogOp, LogOptions, LogWrite, RecoveredGroup,
-};
+use eraft::store::wal::{Damage, Log, LogIdentity, LogOp, LogOptions, LogWrite, RecoveredGroup};
 use eraft::time::{MonoMillis, UnixMillis};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +26,7 @@ pub(crate) const GROUPS: [GroupId; 2] = [GroupId(1), GroupId(2)];
 pub(crate) const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
 /// Small, so that a short run fills several.
-const OPTIONS: LogOptions = LogOptions { segment_bytes: 64 * 1024, background_prepare: false };
+const OPTIONS: LogOptions = LogOptions { segment_bytes: 32 * 1024, background_prepare: false };
 
 /// All keys of a group begin with this, which puts them into one bucket.
 pub(crate) fn hash_tag(group: GroupId) -> String {
@@ -53,8 +52,11 @@ impl Machinery {
         disk: &SimDisk,
         store: &ModelStore,
     ) -> Result<Self, Failure> {
-        let identity =
-            LogIdentity { cluster: ClusterId([7; 16]), node, incarnation: Incarnation(u64::from(node.0)) };
+        let identity = LogIdentity {
+            cluster: ClusterId([7; 16]),
+            node,
+            incarnation: Incarnation(u64::from(node.0)),
+        };
         let (log, recovered) = Log::open(disk.clone(), Path::new("/log"), identity, OPTIONS)
             .map_err(|error| Failure::Disk(error.to_string()))?;
         if recovered.damage != Damage::None {
@@ -85,7 +87,10 @@ impl Machinery {
             }
         };
         if opened.applied.index > recovered.last {
-            let story = format!("the state is at {}, the log ends at {}", opened.applied.index, recovered.last);
+            let story = format!(
+                "the state is at {}, the log ends at {}",
+                opened.applied.index, recovered.last
+            );
             return Err(wrong(story));
         }
         if opened.applied.index < recovered.base.index {
@@ -106,7 +111,11 @@ impl Machinery {
             applied: opened.applied.index,
         };
         let raft = Raft::new(config, restored).map_err(|error| wrong(error.to_string()))?;
-        Ok(Driver::new(group, node, self.generation, PayloadKind::Keys, raft, opened.applied))
+        let kind = PayloadKind::Keys;
+        let mut driver = Driver::new(group, node, self.generation, kind, raft, opened.applied);
+        // So that even these short logs are cut off at their beginning.
+        driver.set_log_floor(0);
+        Ok(driver)
     }
 
     fn open_state(&mut self, group: GroupId) -> Result<Opened, String> {

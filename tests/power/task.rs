@@ -73,7 +73,10 @@ impl Task {
         };
         let commands = match self {
             Self::Pair(value) => {
-                vec![set(key("left"), value, Expiry::Clear), set(key("right"), value, Expiry::Clear)]
+                vec![
+                    set(key("left"), value, Expiry::Clear),
+                    set(key("right"), value, Expiry::Clear),
+                ]
             }
             Self::Append(text) => {
                 vec![Command::Append { key: key("text"), value: Bytes::from(text.clone()) }]

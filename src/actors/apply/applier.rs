@@ -2,13 +2,13 @@
 
 use super::command::{ApplyCommand, ApplySink, Birth, Opened, Reply};
 use super::live::{GroupLife, Live};
-use super::machine::{Control, Machine, control, set_control};
+use super::machine::{Control, Machine, control, newest_rows, set_control};
 use crate::actors::group::event::{ApplyItem, Applied, ConfirmedRead, ReplyTo, Route};
 use crate::actors::snapshots::View;
 use crate::actors::supervision::guarded;
 use crate::ids::{Generation, GroupId, Index};
 use crate::limits;
-use crate::net::message::{Answer, Outcome};
+use crate::net::message::{Answer, Outcome, Refusal};
 use crate::raft::{Entry, EntryKind, SnapshotMeta};
 use crate::rows::{RowGeneration, generation_prefix, prefix_end};
 use crate::store::state::{Batch, Command, Overlay};
@@ -20,6 +20,8 @@ use std::sync::Arc;
 /// Rows wait this long for others, milliseconds, before they are written to the store: they are in the
 /// log already, and rows written again meanwhile are written once.
 const FREEZE_MILLIS: u64 = 100;
+/// Answers kept back until the sink gets them all together.
+const ANSWERS_MAX: usize = 512;
 
 /// See the module's first lines.
 pub struct Applier<S> {
@@ -37,7 +39,6 @@ pub struct Applier<S> {
     /// Installations that wait for the persist with this token.
     installing: Vec<(u64, Installing)>,
     frozen_at: MonoMillis,
-    unfrozen_bytes: usize,
     answers: Vec<(ReplyTo, Answer)>,
     entries: u64,
     commands: u64,
@@ -83,7 +84,6 @@ impl<S: ApplySink> Applier<S> {
             last_token: 0,
             installing: Vec::new(),
             frozen_at: MonoMillis(0),
-            unfrozen_bytes: 0,
             answers: Vec::new(),
             entries: 0,
             commands: 0,
@@ -100,12 +100,9 @@ impl<S: ApplySink> Applier<S> {
                 other => self.backlog.push_back(other),
             }
         }
-        while !self.overlay.must_wait() {
+        while self.make_room(now) {
             let Some(command) = self.backlog.pop_front() else { break };
-            self.handle(command);
-            if self.unfrozen_bytes >= limits::STATE_BATCH_BYTES {
-                self.freeze_if_due(now);
-            }
+            self.handle(command, now);
         }
         self.report();
         self.freeze_if_due(now);
@@ -114,9 +111,23 @@ impl<S: ApplySink> Applier<S> {
     /// When to be called again even if nothing comes in, milliseconds.
     #[must_use]
     pub fn wait_millis(&self, now: MonoMillis) -> Option<u64> {
-        let due = self.unfrozen_bytes > 0 || !self.after_freeze.is_empty();
+        let due = self.overlay.has_active() || !self.after_freeze.is_empty();
         // Without room, the state thread's next word is what is waited for.
         (due && self.overlay.has_room()).then(|| FREEZE_MILLIS.saturating_sub(now.since(self.frozen_at)).max(1))
+    }
+
+    /// The thread has failed, and the applier must not be used any more.
+    pub(super) fn give_up(&mut self, why: String) {
+        self.sink.fatal(why);
+    }
+
+    /// Hands over what is worth a batch of its own. `false` if there is no room for more rows until the
+    /// state thread has written some; it then says so, since something is on its way to it.
+    fn make_room(&mut self, now: MonoMillis) -> bool {
+        if self.overlay.active_bytes() >= limits::STATE_BATCH_BYTES {
+            self.freeze_if_due(now);
+        }
+        self.overlay.bytes() < limits::OVERLAY_BYTES_MAX
     }
 
     /// Writes what is left; the caller then stops the state thread, which syncs.
@@ -124,12 +135,14 @@ impl<S: ApplySink> Applier<S> {
         self.freeze();
     }
 
-    fn handle(&mut self, command: ApplyCommand) {
+    fn handle(&mut self, command: ApplyCommand, now: MonoMillis) {
         match command {
             ApplyCommand::Open { group, generation, birth, reply } => {
                 reply(self.open(group, generation, birth));
             }
-            ApplyCommand::Work { group, generation, items } => self.work(group, generation, items),
+            ApplyCommand::Work { group, generation, items } => {
+                self.work(group, generation, items, now);
+            }
             ApplyCommand::View { group, reply } => {
                 self.after_freeze.push(AfterFreeze::View(group, reply));
             }
@@ -157,12 +170,10 @@ impl<S: ApplySink> Applier<S> {
 
     fn open(&mut self, group: GroupId, generation: Generation, birth: Birth) -> Result<Opened, String> {
         if !self.groups.get(&group).is_some_and(|hosted| hosted.machine.is_some()) {
-            let control = control(group, &self.overlay)?;
+            let control = self.trusted(|overlay| control(group, overlay))?;
             let rows = RowGeneration(control.generation);
-            let machine = Machine::open(group, rows, &birth, &mut self.overlay)?;
-            if let Some(error) = self.overlay.take_error() {
-                return Err(error.to_string());
-            }
+            let machine = self.open_machine(group, rows, &birth)?;
+            self.overlay.end_step(group, machine.index());
             if let Some(table) = machine.table() {
                 self.sink.table(table);
             }
@@ -177,37 +188,111 @@ impl<S: ApplySink> Applier<S> {
             };
             self.groups.insert(group, hosted);
         }
+        let live = self.groups[&group].rows;
+        let newest_rows = self.trusted(|overlay| Ok(newest_rows(group, live, overlay)))?;
         let hosted = self.groups.get_mut(&group).expect("just inserted");
         hosted.generation = generation;
         let machine = hosted.machine.as_ref().expect("just opened");
         Ok(Opened {
             applied: machine.applied(generation),
             row_generation: hosted.rows,
+            newest_rows,
             installed: hosted.installed.clone(),
         })
     }
 
-    fn work(&mut self, group: GroupId, generation: Generation, items: Vec<ApplyItem>) {
-        for item in items {
-            // What an earlier life of the driver handed over was opened over: the new one hands it
-            // over again.
+    /// What was read from the overlay, if nothing went wrong: of a row that cannot be read the overlay
+    /// says only later that it was not missing.
+    fn trusted<T>(&mut self, read: impl FnOnce(&Overlay) -> Result<T, String>) -> Result<T, String> {
+        let read = guarded(|| read(&self.overlay));
+        if let Some(error) = self.overlay.take_error() {
+            return Err(error.to_string());
+        }
+        read.map_err(|panicked| panicked.0)?
+    }
+
+    /// Opens a machine on these rows, in a step that the caller ends, or undoes. After an error
+    /// nothing has changed: a machine that takes rows for missing begins by writing them.
+    fn open_machine(
+        &mut self,
+        group: GroupId,
+        rows: RowGeneration,
+        birth: &Birth,
+    ) -> Result<Machine, String> {
+        self.overlay.begin_step();
+        let opened = guarded(|| Machine::open(group, rows, birth, &mut self.overlay));
+        let trouble = match (self.overlay.take_error(), opened) {
+            (Some(error), _) => error.to_string(),
+            (None, Ok(Ok(machine))) => return Ok(machine),
+            (None, Ok(Err(trouble))) => trouble,
+            (None, Err(panicked)) => panicked.0,
+        };
+        self.overlay.undo_step();
+        Err(trouble)
+    }
+
+    fn work(
+        &mut self,
+        group: GroupId,
+        generation: Generation,
+        items: Vec<ApplyItem>,
+        now: MonoMillis,
+    ) {
+        let mut items = VecDeque::from(items);
+        while let Some(item) = items.pop_front() {
+            // What an earlier life of the driver handed over was opened over: the new one hands the
+            // entries over again, but knows nothing of the units.
             let current = self.groups.get(&group).is_some_and(|hosted| {
                 hosted.generation == generation && hosted.machine.is_some()
             });
-            if !current {
-                return;
-            }
             match item {
+                item if !current => self.drop_item(item),
                 ApplyItem::Entries(entries) => {
-                    for (entry, routes) in entries {
+                    let mut entries = VecDeque::from(entries);
+                    while let Some((entry, routes)) = entries.pop_front() {
                         if !self.apply(group, generation, &entry, &routes) {
-                            return;
+                            break;
+                        }
+                        if !self.make_room(now) {
+                            break;
                         }
                     }
+                    if !entries.is_empty() {
+                        items.push_front(ApplyItem::Entries(entries.into()));
+                    }
                 }
-                ApplyItem::Reads(reads, now) => self.read(group, reads, now),
+                ApplyItem::Reads(reads, clock) => self.read(group, reads, clock),
+            }
+            if self.answers.len() >= ANSWERS_MAX {
+                self.report();
+            }
+            if !items.is_empty() && !self.make_room(now) {
+                let items = items.into();
+                self.backlog.push_front(ApplyCommand::Work { group, generation, items });
+                return;
             }
         }
+    }
+
+    /// Tells the units of work that is not carried out here what can be known of them.
+    fn drop_item(&mut self, item: ApplyItem) {
+        match item {
+            // They are committed: applied here later, or elsewhere.
+            ApplyItem::Entries(entries) => {
+                for (_, routes) in entries {
+                    self.unknown(&routes);
+                }
+            }
+            ApplyItem::Reads(reads, _) => {
+                self.answers.extend(reads.iter().map(not_read));
+            }
+        }
+    }
+
+    fn unknown(&mut self, routes: &[Route]) {
+        self.answers.extend(routes.iter().map(|route| {
+            (route.to, Answer { unit: route.unit, outcome: Outcome::Unknown })
+        }));
     }
 
     /// Applies one entry; `false` if the machine failed.
@@ -221,10 +306,9 @@ impl<S: ApplySink> Applier<S> {
         let hosted = self.groups.get_mut(&group).expect("checked by `work`");
         let machine = hosted.machine.as_mut().expect("checked by `work`");
         if entry.index <= machine.index() {
-            // A snapshot that was installed meanwhile covers it.
-            self.answers.extend(routes.iter().map(|route| {
-                (route.to, Answer { unit: route.unit, outcome: Outcome::Unknown })
-            }));
+            // A snapshot that was installed meanwhile covers it. The driver must hear that it is done.
+            hosted.news = true;
+            self.unknown(routes);
             return true;
         }
         let overlay = &mut self.overlay;
@@ -239,7 +323,6 @@ impl<S: ApplySink> Applier<S> {
                     overlay.end_step(group, entry.index);
                     hosted.dirty = true;
                     hosted.news = true;
-                    self.unfrozen_bytes += entry.cost();
                     self.entries += 1;
                     self.commands += replies.len() as u64;
                     self.route(replies, routes);
@@ -250,6 +333,7 @@ impl<S: ApplySink> Applier<S> {
             Ok(Err(trouble)) => trouble,
             Err(panicked) => panicked.0,
         };
+        self.unknown(routes);
         self.fail(group, generation, format!("entry {}: {trouble}", entry.index));
         false
     }
@@ -278,26 +362,30 @@ impl<S: ApplySink> Applier<S> {
 
     fn read(&mut self, group: GroupId, reads: Vec<ConfirmedRead>, now: UnixMillis) {
         let hosted = &self.groups[&group];
-        let (generation, machine) = (hosted.generation, hosted.machine.as_ref());
-        let machine = machine.expect("checked by `work`");
-        let overlay = &self.overlay;
-        let answers = &mut self.answers;
-        let mut commands = 0;
-        let done = guarded(|| {
-            for read in reads {
-                let replies = machine.read(overlay, &read.work, now);
-                commands += replies.len() as u64;
-                let outcome = Outcome::Done(replies);
-                answers.push((read.to, Answer { unit: read.unit, outcome }));
-            }
-        });
-        self.commands += commands;
-        let trouble = match done {
-            Ok(()) => self.overlay.take_error().map(|error| error.to_string()),
-            Err(panicked) => Some(panicked.0),
-        };
-        if let Some(trouble) = trouble {
-            self.answers.clear();
+        let (generation, mut machine) = (hosted.generation, hosted.machine.as_ref());
+        let mut failed = None;
+        for read in reads {
+            let Some(whole) = machine else {
+                self.answers.push(not_read(&read));
+                continue;
+            };
+            let replies = guarded(|| whole.read(&self.overlay, &read.work, now));
+            let trouble = match (self.overlay.take_error(), replies) {
+                (Some(error), _) => error.to_string(),
+                (None, Err(panicked)) => panicked.0,
+                (None, Ok(replies)) => {
+                    self.commands += replies.len() as u64;
+                    let outcome = Outcome::Done(replies);
+                    self.answers.push((read.to, Answer { unit: read.unit, outcome }));
+                    continue;
+                }
+            };
+            // What rests on a row that cannot be read is no answer; another replica may have it.
+            self.answers.push(not_read(&read));
+            failed = Some(trouble);
+            machine = None;
+        }
+        if let Some(trouble) = failed {
             self.fail(group, generation, format!("a read: {trouble}"));
         }
     }
@@ -324,8 +412,8 @@ impl<S: ApplySink> Applier<S> {
 
     fn freeze_if_due(&mut self, now: MonoMillis) {
         let due = !self.after_freeze.is_empty()
-            || self.unfrozen_bytes >= limits::STATE_BATCH_BYTES
-            || (self.unfrozen_bytes > 0 && now.since(self.frozen_at) >= FREEZE_MILLIS);
+            || self.overlay.active_bytes() >= limits::STATE_BATCH_BYTES
+            || (self.overlay.has_active() && now.since(self.frozen_at) >= FREEZE_MILLIS);
         if due && self.freeze() {
             self.frozen_at = now;
         }
@@ -346,7 +434,6 @@ impl<S: ApplySink> Applier<S> {
             let frozen = self.overlay.freeze().expect("there is room and something to freeze");
             self.sink.submit(Command::Write(frozen));
         }
-        self.unfrozen_bytes = 0;
         for wanted in std::mem::take(&mut self.after_freeze) {
             match wanted {
                 AfterFreeze::View(group, reply) => self.view(group, reply),
@@ -412,26 +499,31 @@ impl<S: ApplySink> Applier<S> {
     /// All rows of the snapshot have gone to the state thread, in its bulk lane; a fence brings the
     /// switch behind them. From here on the machine works on the new rows.
     fn install(&mut self, group: GroupId, rows: RowGeneration, installing: Installing) {
-        let Some(hosted) = self.groups.get_mut(&group) else {
+        let Some(hosted) = self.groups.get(&group) else {
             return (installing.reply)(Err(format!("no state of {group} here")));
         };
+        if hosted.generation != installing.generation {
+            return (installing.reply)(Err("the replica was rebuilt meanwhile".into()));
+        }
         let newer = hosted.machine.as_ref().is_some_and(|m| m.index() >= installing.meta.index);
         if newer {
             return (installing.reply)(Err("the state is newer than the snapshot".into()));
         }
-        let opened = guarded(|| Machine::open(group, rows, &hosted.birth, &mut self.overlay));
-        let machine = match opened {
-            Ok(Ok(machine)) => machine,
-            Ok(Err(trouble)) => return (installing.reply)(Err(trouble)),
-            Err(panicked) => return (installing.reply)(Err(panicked.0)),
+        let birth = hosted.birth.clone();
+        let machine = match self.open_machine(group, rows, &birth) {
+            Ok(machine) => machine,
+            Err(trouble) => return (installing.reply)(Err(trouble)),
         };
         if machine.index() != installing.meta.index {
+            self.overlay.undo_step();
             let found = machine.index();
             return (installing.reply)(Err(format!(
                 "its rows are at {found}, it should be at {}",
                 installing.meta.index
             )));
         }
+        self.overlay.end_step(group, installing.meta.index);
+        let hosted = self.groups.get_mut(&group).expect("just seen");
         // Rows of the old life that are not written yet need never be.
         self.overlay.discard(&generation_prefix(group, hosted.rows), group);
         hosted.machine = Some(machine);
@@ -444,4 +536,8 @@ impl<S: ApplySink> Applier<S> {
         self.overlay.end_step(group, installing.meta.index);
         self.after_freeze.push(AfterFreeze::Persist(Some(installing)));
     }
+}
+
+fn not_read(read: &ConfirmedRead) -> (ReplyTo, Answer) {
+    (read.to, Answer { unit: read.unit, outcome: Outcome::NotDone(Refusal::NoReplica) })
 }

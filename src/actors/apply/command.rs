@@ -29,12 +29,14 @@ pub struct Opened {
     pub applied: Applied,
     /// Which life of the rows is in use.
     pub row_generation: RowGeneration,
+    /// The newest life that any rows in the store belong to: of a snapshot that was never completed.
+    pub newest_rows: RowGeneration,
     /// The snapshot it began with, if it did.
     pub installed: Option<SnapshotMeta>,
 }
 
 /// An answer that may be given on the apply or the state thread.
-pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
+pub(super) type Reply<T> = Box<dyn FnOnce(T) + Send>;
 
 /// See the variants. In order per group.
 pub enum ApplyCommand {
@@ -140,6 +142,10 @@ pub trait ApplySink: Send {
     fn persisted(&mut self, groups: Vec<(GroupId, Index)>);
     /// The machine of a group failed; its replica must be rebuilt.
     fn failed(&mut self, group: GroupId, generation: Generation, why: String);
+    /// The apply thread itself failed and has ended; no group can go on without it.
+    fn fatal(&mut self, why: String) {
+        tracing::error!("{why}");
+    }
     /// For the state thread; kept, in order, while that has no room.
     fn submit(&mut self, command: Command);
     /// Called once a turn: try again what the state thread had no room for.

@@ -8,7 +8,7 @@ use crate::ids::{Generation, GroupId, Index};
 use crate::kv::{self, Reply, ReplyError};
 use crate::net::message::Work;
 use crate::raft::SnapshotMeta;
-use crate::rows::{RowGeneration, Rows, meta_key};
+use crate::rows::{RowGeneration, Rows, generation_prefix, meta_key, prefix_end};
 use crate::shard::{ConfigMachine, ConfigQuery, Table};
 use crate::time::UnixMillis;
 use bytes::Bytes;
@@ -42,6 +42,27 @@ pub(super) fn control(group: GroupId, rows: &impl Rows) -> Result<Control, Strin
         Some(bytes) => codec::decode(&bytes)
             .map_err(|error| format!("the control row of {group} is damaged: {error}")),
     }
+}
+
+/// The newest life, not before `live`, that any row of the group belongs to.
+pub(super) fn newest_rows(
+    group: GroupId,
+    live: RowGeneration,
+    rows: &impl Rows,
+) -> RowGeneration {
+    let end = prefix_end(&generation_prefix(group, RowGeneration(0))[..4]);
+    let mut newest = live;
+    while let Some(next) = newest.0.checked_add(1) {
+        let mut found = None;
+        rows.range(&generation_prefix(group, RowGeneration(next)), &end, &mut |key, _| {
+            let generation = key.get(4..8).and_then(|bytes| bytes.try_into().ok());
+            found = generation.map(|bytes| RowGeneration(u32::from_be_bytes(bytes)));
+            false
+        });
+        let Some(found) = found else { break };
+        newest = found;
+    }
+    newest
 }
 
 /// Writes it.
@@ -111,7 +132,7 @@ impl Machine {
     pub(super) fn read(&self, rows: &impl Rows, work: &Work, now: UnixMillis) -> Vec<Reply> {
         match (self, work) {
             (Self::Keys(machine), Work::Keys(asks)) => {
-                asks.iter().map(|ask| machine.read(rows, &ask.command, now)).collect()
+                machine.read_all(rows, asks.iter().map(|ask| &ask.command), now)
             }
             (Self::Config(machine), Work::Query(bytes)) => {
                 let reply = codec::decode::<ConfigQuery>(bytes)

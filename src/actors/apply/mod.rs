@@ -10,6 +10,8 @@ mod applier;
 mod command;
 mod live;
 mod machine;
+#[cfg(test)]
+mod tests;
 mod thread;
 
 pub use applier::Applier;

@@ -2,6 +2,7 @@
 
 use super::applier::Applier;
 use super::command::{ApplyCommand, ApplySink, Birth, Opened};
+use crate::actors::supervision::guarded;
 use crate::ids::{Generation, GroupId};
 use crate::time::MonoMillis;
 use std::io;
@@ -95,16 +96,22 @@ impl ApplyThread {
         let now =
             move || MonoMillis(u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX));
         let thread = std::thread::Builder::new().name("apply".into()).spawn(move || {
-            loop {
-                let wait = applier.wait_millis(now()).map(Duration::from_millis);
-                let commands = own.take(wait);
-                let stop = commands.iter().any(|command| matches!(command, ApplyCommand::Stop));
-                applier.turn(commands, now());
-                if stop {
-                    applier.finish();
-                    own.stop();
-                    return;
+            let ended = guarded(|| {
+                loop {
+                    let wait = applier.wait_millis(now()).map(Duration::from_millis);
+                    let commands = own.take(wait);
+                    let stop = commands.iter().any(|command| matches!(command, ApplyCommand::Stop));
+                    applier.turn(commands, now());
+                    if stop {
+                        applier.finish();
+                        return;
+                    }
                 }
+            });
+            // Whoever asks from here on hears that nobody answers.
+            own.stop();
+            if let Err(panicked) = ended {
+                applier.give_up(format!("the apply thread panicked: {}", panicked.0));
             }
         })?;
         Ok(Self { inbox, thread })
@@ -113,7 +120,7 @@ impl ApplyThread {
     /// Works off what is there, hands the rest to the state thread, and returns when it has ended.
     pub fn stop(self) {
         self.inbox.push(ApplyCommand::Stop);
-        // A panic outside of a machine is a bug of ours that has been reported where it happened.
+        // A panic was reported where it happened.
         let _ = self.thread.join();
     }
 }

@@ -22,7 +22,9 @@ use crate::net::message::{
     Answer, GroupStatus, Outcome, Refusal, ReplicaProgress, SnapshotFrame,
 };
 use crate::raft::{self, ProgressState, Raft, Restored, Role, SnapshotMeta};
+use crate::rows::RowGeneration;
 use crate::store::wal::RecoveredGroup;
+use crate::time::{MonoMillis, UnixMillis};
 use actix::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -37,7 +39,7 @@ pub enum GroupMessage {
     /// A frame of a snapshot transfer, from a peer.
     Snapshot(NodeId, SnapshotFrame),
     /// A snapshot received here is installed in the state store; now the log must say so.
-    Installed(Generation, Result<(SnapshotMeta, Applied), String>),
+    Installed(Generation, Arrival, Result<(SnapshotMeta, Applied), String>),
     /// A view of the state is ready to be sent to a peer.
     View(raft::SnapshotNeeded, Generation, Result<snapshots::View, String>),
     /// The state machine failed; it is opened again with the replica.
@@ -46,6 +48,15 @@ pub enum GroupMessage {
     Status(oneshot::Sender<Option<GroupStatus>>),
     /// Panic, so that the restart can be seen to work; only with debug commands on.
     Panic,
+}
+
+/// Which snapshot has come in.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    from: NodeId,
+    view: u64,
+    sequence: u64,
+    rows: RowGeneration,
 }
 
 impl Message for GroupMessage {
@@ -77,6 +88,8 @@ pub struct GroupSeed {
     pub apply: ApplyInbox,
     /// What it publishes.
     pub board: Arc<Board>,
+    /// The log has lost what this replica may have promised: it takes no part.
+    pub silent: bool,
 }
 
 /// See the module's first lines.
@@ -89,7 +102,16 @@ pub struct GroupActor {
     restarts: Restarts,
     pause: Option<Duration>,
     effects: Effects,
+    /// The newest life of rows that a snapshot was ever written to: it may be on its way to the
+    /// store still when the driver is built anew.
+    newest_rows: RowGeneration,
+    last_tick: Option<MonoMillis>,
+    /// The median of the voters' clocks, and when it was taken.
+    median: Option<(MonoMillis, Option<UnixMillis>)>,
 }
+
+/// The median of the voters' clocks is taken anew after this, milliseconds; until then it goes on by itself.
+const MEDIAN_MILLIS: u64 = 5;
 
 /// What a panic throws away.
 struct Core {
@@ -113,6 +135,9 @@ impl GroupActor {
             restarts: Restarts::default(),
             pause: None,
             effects: Effects::default(),
+            newest_rows: RowGeneration(0),
+            last_tick: None,
+            median: None,
         }
     }
 
@@ -128,6 +153,9 @@ impl GroupActor {
     /// Builds the driver from what is on disk. First both threads finish the dead generation's work, so
     /// that nothing it promised can come to light afterwards.
     fn rebuild(&mut self, context: &mut Context<Self>) {
+        if self.seed.silent || self.seed.board.failed.load(Relaxed) {
+            return;
+        }
         self.generation.0 += 1;
         let (seed, generation) = (self.seed.clone(), self.generation);
         let building = async move { build(seed, generation).await };
@@ -137,17 +165,22 @@ impl GroupActor {
             }
             match built {
                 Ok(Ok(core)) => actor.begin(core, context),
-                Ok(Err(trouble)) => {
+                Ok(Err(BuildError::Final(trouble))) => {
                     tracing::error!(group = %actor.seed.group, "the replica cannot start: {trouble}");
                     actor.seed.board.failed.store(true, Relaxed);
                 }
-                Err(words) => actor.died(&words, context),
+                Ok(Err(BuildError::Again(trouble))) => {
+                    actor.died(&format!("it cannot start: {trouble}"), context);
+                }
+                Err(words) => actor.died(&format!("it panicked: {words}"), context),
             }
         });
         context.spawn(building);
     }
 
-    fn begin(&mut self, core: Core, context: &mut Context<Self>) {
+    fn begin(&mut self, mut core: Core, context: &mut Context<Self>) {
+        self.newest_rows = self.newest_rows.max(core.opened.newest_rows);
+        core.intake = Intake::new(self.seed.group, self.newest_rows);
         let status = core.driver.status();
         tracing::info!(
             group = %self.seed.group,
@@ -159,6 +192,14 @@ impl GroupActor {
         );
         self.seed.board.publish(core.driver.lead());
         self.core = Some(core);
+        self.median = None;
+        // What it was not told while it was built.
+        if self.seed.shared.disk_low.load(Relaxed) {
+            self.run(Event::DiskLow(true), context);
+        }
+        if self.seed.shared.stopping.load(Relaxed) {
+            self.run(Event::Stop, context);
+        }
         let alone = status.membership.voters == [self.seed.shared.node];
         if alone {
             // Nobody to wait for.
@@ -167,8 +208,9 @@ impl GroupActor {
     }
 
     fn died(&mut self, words: &str, context: &mut Context<Self>) {
-        self.core = None;
-        self.effects = Effects::default();
+        if let Some(mut core) = self.core.take() {
+            self.abandon(&mut core.driver);
+        }
         self.metrics.restarts.increment(1);
         self.seed.board.restarts.fetch_add(1, Relaxed);
         self.seed.board.publish(Lead {
@@ -181,11 +223,11 @@ impl GroupActor {
         match self.pause {
             Some(pause) => tracing::error!(
                 group = %self.seed.group, restarts = self.restarts.total(), ?pause,
-                "the replica panicked and is rebuilt from disk: {words}"
+                "the replica is rebuilt from disk: {words}"
             ),
             None => tracing::error!(
                 group = %self.seed.group, restarts = self.restarts.total(),
-                "the replica panicked too often and is given up until the node restarts: {words}"
+                "the replica failed too often and is given up until the node restarts: {words}"
             ),
         }
         if self.pause.is_none() {
@@ -195,29 +237,108 @@ impl GroupActor {
         }
     }
 
+    /// Tells the units that wait for a driver that has failed what is known of them.
+    fn abandon(&mut self, driver: &mut Driver) {
+        let effects = std::mem::take(&mut self.effects);
+        let mut answers = effects.answers;
+        for item in effects.apply {
+            match item {
+                ApplyItem::Entries(entries) => {
+                    let routes = entries.into_iter().flat_map(|(_, routes)| routes);
+                    answers.extend(routes.map(|route| {
+                        (route.to, Answer { unit: route.unit, outcome: Outcome::Unknown })
+                    }));
+                }
+                ApplyItem::Reads(reads, _) => answers.extend(reads.into_iter().map(|read| {
+                    let outcome = Outcome::NotDone(Refusal::NoReplica);
+                    (read.to, Answer { unit: read.unit, outcome })
+                })),
+            }
+        }
+        // What failed once may fail again; then the askers find out by waiting.
+        let told = guarded(|| {
+            driver.abandon(&mut answers);
+            self.seed.shared.deliver_all(std::mem::take(&mut answers));
+        });
+        if let Err(panicked) = told {
+            tracing::error!(group = %self.seed.group, "not all units were answered: {}", panicked.0);
+        }
+    }
+
     fn run(&mut self, event: Event, context: &mut Context<Self>) {
+        let now = self.now();
         let Some(core) = &mut self.core else {
             self.refuse(event);
             return;
         };
-        let (wall, mono) = (self.seed.shared.wall(), self.seed.shared.mono());
-        let (node, voters) = (self.seed.shared.node, &core.voters);
-        let now = Now { mono, median: self.seed.shared.clocks.median(node, voters, wall, mono) };
         let effects = &mut self.effects;
-        match guarded(|| core.driver.handle(event, now, effects)) {
-            Ok(()) => self.carry_out(context),
-            Err(panicked) => self.died(&panicked.0, context),
+        let handled = guarded(|| core.driver.handle(event, now, effects));
+        match handled.and_then(|()| guarded(|| self.carry_out(context))) {
+            Ok(()) => {}
+            Err(panicked) => self.died(&format!("it panicked: {}", panicked.0), context),
+        }
+    }
+
+    fn now(&mut self) -> Now {
+        let mono = self.seed.shared.mono();
+        let Some(core) = &self.core else { return Now { mono, median: None } };
+        let median = match self.median {
+            Some((at, median)) if mono.since(at) < MEDIAN_MILLIS => {
+                median.map(|median| UnixMillis(median.0 + mono.since(at)))
+            }
+            _ => {
+                let shared = &self.seed.shared;
+                let median = shared.clocks.median(shared.node, &core.voters, shared.wall(), mono);
+                self.median = Some((mono, median));
+                median
+            }
+        };
+        Now { mono, median }
+    }
+
+    fn tick(&mut self, context: &mut Context<Self>) {
+        let now = self.seed.shared.mono();
+        // After a stall all the ticks that were missed come at once: it is one.
+        let half = limits::TICK / 2;
+        let early = self.last_tick.is_some_and(|last| {
+            Duration::from_millis(now.since(last)) < half
+        });
+        if early {
+            return;
+        }
+        self.last_tick = Some(now);
+        if self.core.is_some() {
+            self.run(Event::Tick, context);
         }
     }
 
     /// While there is no driver, clients are told so, and peers are left to send again.
     fn refuse(&self, event: Event) {
-        if let Event::Units(to, units) = event {
-            let answer = |unit: crate::net::message::Unit| Answer {
-                unit: unit.id,
-                outcome: Outcome::NotDone(Refusal::NoReplica),
-            };
-            self.seed.shared.deliver(to, units.into_iter().map(answer).collect());
+        match event {
+            Event::Units(to, units) => {
+                let answer = |unit: crate::net::message::Unit| Answer {
+                    unit: unit.id,
+                    outcome: Outcome::NotDone(Refusal::NoReplica),
+                };
+                self.seed.shared.deliver(to, units.into_iter().map(answer).collect());
+            }
+            Event::Peer(messages) => self.overhear(&messages),
+            _ => {}
+        }
+    }
+
+    /// A replica that takes no part still sees who leads, so that requests find there from here.
+    fn overhear(&self, messages: &[raft::Message]) {
+        use raft::MessageBody::{Append, Heartbeat};
+        let board = &self.seed.board;
+        for message in messages {
+            let leads = matches!(message.body, Append { .. } | Heartbeat { .. });
+            let news = message.term.0 > board.term() || board.leader().is_none();
+            if leads && news && message.term.0 >= board.term() {
+                let (group, term) = (self.seed.group, message.term);
+                let leader = Some(message.from);
+                board.publish(Lead { group, role: Role::Follower, leader, term });
+            }
         }
     }
 
@@ -351,7 +472,9 @@ impl GroupActor {
         let (group, generation) = (self.seed.group, self.generation);
         let (driver, live) = (&core.driver, core.opened.row_generation);
         let wanted = |term, meta: &SnapshotMeta| driver.wants_snapshot(from, term, meta);
-        match core.intake.handle(from, frame, live, wanted) {
+        let step = core.intake.handle(from, frame, live, wanted);
+        self.newest_rows = core.intake.newest_rows();
+        match step {
             IntakeStep::Ignore => {}
             IntakeStep::Refuse { view } => {
                 let frame = SnapshotFrame::Refused { group, view };
@@ -365,8 +488,9 @@ impl GroupActor {
                     snapshots::answer(&shared, from, &frame);
                     // All rows are in the store now.
                     if let Some(meta) = install {
+                        let arrival = Arrival { from, view, sequence, rows: row_generation };
                         let reply = Box::new(move |installed| {
-                            addr.do_send(GroupMessage::Installed(generation, installed));
+                            addr.do_send(GroupMessage::Installed(generation, arrival, installed));
                         });
                         apply.push(ApplyCommand::Install {
                             group,
@@ -390,21 +514,26 @@ impl GroupActor {
     /// The state store has the snapshot, synced. Now the log must say so, synced, before anybody hears.
     fn installed(
         &mut self,
+        arrival: Arrival,
         installed: Result<(SnapshotMeta, Applied), String>,
         context: &mut Context<Self>,
     ) {
         let Some(core) = &mut self.core else { return };
         let group = self.seed.group;
+        let Arrival { from, view, sequence, rows } = arrival;
+        core.intake.ended(rows);
         match installed {
-            Err(trouble) => tracing::error!(%group, "the snapshot could not be installed: {trouble}"),
+            Err(trouble) => {
+                tracing::error!(%group, %from, "the snapshot could not be installed: {trouble}");
+                let frame = SnapshotFrame::Refused { group, view };
+                snapshots::answer(&self.seed.shared, from, &frame);
+            }
             Ok((meta, applied)) => {
                 tracing::info!(%group, index = %meta.index, "snapshot installed");
                 self.metrics.snapshots_installed.increment(1);
-                if let Some((from, view, sequence, rows)) = core.intake.finished() {
-                    core.opened.row_generation = rows;
-                    let frame = SnapshotFrame::Received { group, view, sequence, installed: true };
-                    snapshots::answer(&self.seed.shared, from, &frame);
-                }
+                core.opened.row_generation = rows;
+                let frame = SnapshotFrame::Received { group, view, sequence, installed: true };
+                snapshots::answer(&self.seed.shared, from, &frame);
                 // The core's next Ready writes the mark; its acknowledgement leaves after the sync.
                 self.run(Event::SnapshotInstalled(meta, applied), context);
             }
@@ -466,15 +595,30 @@ impl GroupActor {
     }
 }
 
+/// Why a replica could not be built.
+enum BuildError {
+    /// It may go better another time.
+    Again(String),
+    /// It never will on this disk: the log does not hold what the replica has promised.
+    Final(String),
+}
+
+impl From<String> for BuildError {
+    fn from(trouble: String) -> Self {
+        Self::Again(trouble)
+    }
+}
+
 /// Recovers the log and the state, and puts a driver on top.
-async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, String> {
+async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, BuildError> {
     let group = seed.group;
     let opened = seed.apply.open(group, generation, seed.birth.clone()).await?;
     let recovered = match seed.log.recover(group).await? {
         Some(recovered) => recovered,
         None => {
             seed.log.born(group, generation, seed.founders.clone()).await?;
-            seed.log.recover(group).await?.ok_or("the log has lost a group that it just took")?
+            let born = seed.log.recover(group).await?;
+            born.ok_or_else(|| "the log has lost a group that it just took".to_owned())?
         }
     };
     let recovered = finish_install(&seed, generation, &opened, recovered).await?;
@@ -486,11 +630,11 @@ async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, String> 
         );
     }
     if opened.applied.index > recovered.last {
-        return Err(format!(
+        return Err(BuildError::Final(format!(
             "the state is at {}, ahead of the log's end {}: the log has lost entries; move this \
              node's data directory away and add the node again",
             opened.applied.index, recovered.last
-        ));
+        )));
     }
     let node = seed.shared.node;
     let mut random = [0; 8];
@@ -509,9 +653,11 @@ async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, String> 
         membership,
         applied: opened.applied.index,
     };
-    let raft = Raft::new(config, restored).map_err(|error| error.to_string())?;
+    let raft =
+        Raft::new(config, restored).map_err(|error| BuildError::Final(error.to_string()))?;
     let driver = Driver::new(group, node, generation, seed.kind, raft, opened.applied);
-    Ok(Core { driver, voters, intake: Intake::new(group), opened })
+    let intake = Intake::new(group, opened.newest_rows);
+    Ok(Core { driver, voters, intake, opened })
 }
 
 /// A snapshot whose rows are installed but whose mark did not reach the log before a crash.
@@ -522,13 +668,23 @@ async fn finish_install(
     recovered: RecoveredGroup,
 ) -> Result<RecoveredGroup, String> {
     match &opened.installed {
-        Some(meta) if meta.index > recovered.last => {
+        Some(meta) if !knows(&recovered, meta) => {
             seed.log.mark_installed(seed.group, generation, meta.clone()).await?;
             let again = seed.log.recover(seed.group).await?;
             again.ok_or_else(|| "the log has lost a group that it just took".to_owned())
         }
         _ => Ok(recovered),
     }
+}
+
+/// Whether the log goes with a state that began with this snapshot: it starts there or later, or has the
+/// same entry there.
+fn knows(log: &RecoveredGroup, meta: &SnapshotMeta) -> bool {
+    if meta.index <= log.base.index {
+        return true;
+    }
+    let run = log.terms.iter().rev().find(|run| run.0 <= meta.index);
+    meta.index <= log.last && run.is_some_and(|run| run.1 == meta.term)
 }
 
 /// A future whose panic is an error.
@@ -548,11 +704,16 @@ impl Actor for GroupActor {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(limits::GROUP_MAILBOX);
-        context.run_interval(limits::TICK, |actor, context| {
-            if actor.core.is_some() {
-                actor.run(Event::Tick, context);
-            }
-        });
+        if self.seed.silent {
+            tracing::error!(
+                group = %self.seed.group,
+                "the log has lost what this replica may have promised: it stays silent. Replace this \
+                 node's disk and add the node again under a new id"
+            );
+            self.seed.board.failed.store(true, Relaxed);
+            return;
+        }
+        context.run_interval(limits::TICK, Self::tick);
         context.run_interval(Duration::from_secs(1), |actor, _| actor.publish_metrics());
         match self.pause.take() {
             None => self.rebuild(context),
@@ -574,33 +735,62 @@ impl Handler<GroupMessage> for GroupActor {
     type Result = ();
 
     fn handle(&mut self, message: GroupMessage, context: &mut Self::Context) {
+        let handled = guarded(|| self.take(message, context));
+        if let Err(panicked) = handled {
+            self.died(&format!("it panicked: {}", panicked.0), context);
+        }
+    }
+}
+
+impl GroupActor {
+    fn take(&mut self, message: GroupMessage, context: &mut Context<Self>) {
         match message {
             GroupMessage::Event(event) => self.run(event, context),
-            GroupMessage::Snapshot(from, frame) => {
-                let step = guarded(|| self.snapshot_frame(from, frame, context));
-                if let Err(panicked) = step {
-                    self.died(&panicked.0, context);
-                }
-            }
-            GroupMessage::Installed(generation, installed) if generation == self.generation => {
-                self.installed(installed, context);
+            GroupMessage::Snapshot(from, frame) => self.snapshot_frame(from, frame, context),
+            GroupMessage::Installed(generation, arrival, installed)
+                if generation == self.generation =>
+            {
+                self.installed(arrival, installed, context);
             }
             GroupMessage::View(needed, generation, view) if generation == self.generation => {
                 self.transfer(needed, view, context);
             }
-            GroupMessage::StateFailed(generation, why) if generation == self.generation => {
-                self.died(&why, context);
+            GroupMessage::StateFailed(generation, why)
+                if generation == self.generation && self.core.is_some() =>
+            {
+                self.died(&format!("its state failed: {why}"), context);
             }
             GroupMessage::Installed(..) | GroupMessage::View(..) | GroupMessage::StateFailed(..) => {}
             GroupMessage::Status(reply) => {
                 let _ = reply.send(self.status());
             }
-            GroupMessage::Panic => {
-                if let Err(panicked) = guarded(|| panic!("asked to, by a debug command")) {
-                    self.died(&panicked.0, context);
-                }
-            }
+            GroupMessage::Panic => panic!("asked to, by a debug command"),
         }
     }
 }
 
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Index, Term};
+
+    #[test]
+    fn a_log_that_does_not_go_with_the_installed_snapshot_is_marked() {
+        let meta = |index, term| SnapshotMeta {
+            index: Index(index),
+            term: Term(term),
+            ..SnapshotMeta::default()
+        };
+        let log = RecoveredGroup {
+            base: meta(4, 1),
+            terms: vec![(Index(5), Term(1)), (Index(8), Term(3))],
+            last: Index(9),
+            ..RecoveredGroup::default()
+        };
+        assert!(knows(&log, &meta(3, 1)) && knows(&log, &meta(4, 1)));
+        assert!(knows(&log, &meta(7, 1)) && knows(&log, &meta(9, 3)));
+        assert!(!knows(&log, &meta(7, 2)), "its entries there are another leader's");
+        assert!(!knows(&log, &meta(10, 3)), "it ends earlier");
+    }
+}

@@ -26,6 +26,11 @@ use std::collections::VecDeque;
 const PROPOSALS_IN_FLIGHT_MAX: usize = 2;
 /// How long the leader waits for a tick entry that expires keys before it proposes another.
 const DUE_RETRY_MILLIS: u64 = 1_000;
+/// What an entry takes besides its commands, bytes: more than its header.
+const ENTRY_SLACK_BYTES: usize = 1024;
+/// So much log a replica keeps even if nobody is known to need it, bytes: a follower that is away for
+/// some seconds finds what it has missed, and so does everybody if this replica leads next.
+const LOG_FLOOR_BYTES: u64 = limits::LOG_KEPT_BYTES_MAX / 4;
 
 /// See the module's first lines.
 #[derive(Debug)]
@@ -51,6 +56,7 @@ pub struct Driver {
     disk_low: bool,
     stopping: bool,
     log: LogSpan,
+    log_floor: u64,
 }
 
 #[derive(Debug)]
@@ -135,7 +141,14 @@ impl Driver {
             disk_low: false,
             stopping: false,
             log: LogSpan::default(),
+            log_floor: LOG_FLOOR_BYTES,
         }
+    }
+
+    /// Keeps at least so many bytes of log, whoever needs them; 64 MiB unless this is called. With 0
+    /// the log goes as soon as nobody known to be there needs it.
+    pub fn set_log_floor(&mut self, bytes: u64) {
+        self.log_floor = bytes;
     }
 
     /// The life of this driver: completions of another are dropped.
@@ -244,6 +257,8 @@ impl Driver {
                 Some(Refusal::Busy)
             } else if !speaks(self.kind, &unit.work) {
                 Some(Refusal::NoReplica)
+            } else if unit.work.bytes() + ENTRY_SLACK_BYTES > limits::ENTRY_BYTES_MAX {
+                Some(Refusal::TooLarge)
             } else {
                 None
             };
@@ -290,13 +305,12 @@ impl Driver {
     fn state_persisted(&mut self, persisted: Index, out: &mut Effects) {
         let status = self.raft.status();
         let mut through = persisted.min(status.applied);
+        if self.log_floor > 0 {
+            through = through.min(self.log.index_before(self.log_floor).unwrap_or_default());
+        }
         if let Some(needed) = status.peers.iter().filter(|peer| peer.active).map(|p| p.matched).min() {
             let must_go = self.log.index_before(limits::LOG_KEPT_BYTES_MAX).unwrap_or_default();
             through = through.min(needed.max(must_go));
-        } else {
-            // A follower keeps as much, should it lead next.
-            through =
-                through.min(self.log.index_before(limits::LOG_KEPT_BYTES_MAX / 4).unwrap_or_default());
         }
         if through <= status.base {
             return;
@@ -325,6 +339,19 @@ impl Driver {
         self.log.forget_through(index);
         self.handed_over = self.handed_over.max(index);
         self.applied(applied);
+    }
+
+    /// The replica is given up: tells every unit that waits here what is known of it. The driver must
+    /// not be used any more.
+    pub fn abandon(&mut self, answers: &mut Vec<(ReplyTo, Answer)>) {
+        // A unit that was not proposed is in no log, and a read changes nothing.
+        let not_done = |unit: &Unit| Answer {
+            unit: unit.id,
+            outcome: Outcome::NotDone(Refusal::NoReplica),
+        };
+        answers.extend(self.queued.drain(..).map(|(to, unit)| (to, not_done(&unit))));
+        self.reads.abandon(Refusal::NoReplica, answers);
+        self.proposals.abandon(answers);
     }
 
     /// Ends a turn: units into entries, reads to the core, and the core's wishes carried out.
@@ -439,7 +466,7 @@ impl Driver {
         let (writes, needs_persist) = (ready.must_sync, ready.needs_persist());
         let proposal = self.lead.role == Role::Leader && !ready.entries.is_empty();
         if writes {
-            self.proposals.refuse_overwritten(&ready.entries, &mut out.answers);
+            self.proposals.overwrite(&ready.entries);
             for entry in &ready.entries {
                 self.log.push(entry.index, entry.cost() as u64);
             }

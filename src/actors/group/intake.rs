@@ -14,7 +14,8 @@ use bytes::Bytes;
 pub struct Intake {
     group: GroupId,
     current: Option<Current>,
-    /// The newest life of rows that was ever written to here.
+    /// The newest life of rows that was ever written to here, also before a restart of the replica or the
+    /// node: rows of two views must not meet in one life.
     newest_rows: RowGeneration,
 }
 
@@ -27,6 +28,10 @@ struct Current {
     meta: SnapshotMeta,
     complete: bool,
 }
+
+/// The longest key of a row, without prefix, that is taken from a peer, bytes. With the prefix it must fit
+/// the store, and no key of ours comes near this.
+const KEY_BYTES_MAX: usize = 60_000;
 
 /// What to do about a frame.
 #[derive(Debug, PartialEq)]
@@ -54,10 +59,16 @@ pub enum IntakeStep {
 }
 
 impl Intake {
-    /// Nothing on its way.
+    /// Nothing on its way; `newest_rows` is the newest life of rows that was ever written to.
     #[must_use]
-    pub fn new(group: GroupId) -> Self {
-        Self { group, current: None, newest_rows: RowGeneration(0) }
+    pub fn new(group: GroupId, newest_rows: RowGeneration) -> Self {
+        Self { group, current: None, newest_rows }
+    }
+
+    /// The newest life of rows that was ever written to.
+    #[must_use]
+    pub fn newest_rows(&self) -> RowGeneration {
+        self.newest_rows
     }
 
     /// Takes a frame of a transfer to this replica, whose state is the life `live` of its rows; `wanted`
@@ -77,6 +88,9 @@ impl Intake {
         }
         // Never over newer state, never from a leader of the past.
         if !wanted(term, &meta) {
+            return IntakeStep::Refuse { view };
+        }
+        if rows.iter().any(|(key, _)| key.len() > KEY_BYTES_MAX) {
             return IntakeStep::Refuse { view };
         }
         if sequence == 0 {
@@ -103,13 +117,12 @@ impl Intake {
         IntakeStep::Write { view, sequence, row_generation, rows, install }
     }
 
-    /// The snapshot was installed: whom to tell, of which view and chunk.
-    pub fn finished(&mut self) -> Option<(NodeId, u64, u64, RowGeneration)> {
-        let current = self.current.take()?;
-        Some((current.from, current.view, current.next.saturating_sub(1), current.rows))
+    /// The transfer that filled this life of the rows has ended, well or not. Another one, begun since,
+    /// goes on.
+    pub fn ended(&mut self, rows: RowGeneration) {
+        self.current.take_if(|current| current.rows == rows);
     }
 }
-
 
 #[cfg(test)]
 mod tests {
@@ -140,18 +153,47 @@ mod tests {
 
     #[test]
     fn chunks_of_two_views_never_mix() {
-        let mut intake = Intake::new(GroupId(1));
+        let mut intake = Intake::new(GroupId(1), RowGeneration(0));
         assert_eq!(rows_of(&step(&mut intake, chunk(7, 0, false))), Some(RowGeneration(2)));
         assert_eq!(rows_of(&step(&mut intake, chunk(8, 0, false))), Some(RowGeneration(3)));
         assert_eq!(step(&mut intake, chunk(7, 1, true)), IntakeStep::Refuse { view: 7 });
         let last = step(&mut intake, chunk(8, 1, true));
         assert!(matches!(last, IntakeStep::Write { install: Some(_), .. }));
-        assert_eq!(intake.finished(), Some((NodeId(1), 8, 1, RowGeneration(3))));
+    }
+
+    #[test]
+    fn a_life_of_rows_is_never_used_twice() {
+        let mut intake = Intake::new(GroupId(1), RowGeneration(6));
+        assert_eq!(rows_of(&step(&mut intake, chunk(7, 0, false))), Some(RowGeneration(7)));
+        assert_eq!(intake.newest_rows(), RowGeneration(7));
+    }
+
+    #[test]
+    fn the_end_of_an_earlier_transfer_does_not_end_the_present_one() {
+        let mut intake = Intake::new(GroupId(1), RowGeneration(0));
+        step(&mut intake, chunk(7, 0, true));
+        step(&mut intake, chunk(8, 0, false));
+        intake.ended(RowGeneration(2));
+        assert!(rows_of(&step(&mut intake, chunk(8, 1, false))).is_some());
+        intake.ended(RowGeneration(3));
+        assert_eq!(step(&mut intake, chunk(8, 2, false)), IntakeStep::Refuse { view: 8 });
+    }
+
+    #[test]
+    fn a_key_that_no_store_can_hold_is_refused() {
+        let mut intake = Intake::new(GroupId(1), RowGeneration(0));
+        let SnapshotFrame::Chunk { group, term, view, meta, sequence, last, .. } = chunk(7, 0, true)
+        else {
+            unreachable!("just made")
+        };
+        let rows = vec![(Bytes::from(vec![1; 65_530]), Bytes::new())];
+        let frame = SnapshotFrame::Chunk { group, term, view, meta, sequence, rows, last };
+        assert_eq!(step(&mut intake, frame), IntakeStep::Refuse { view: 7 });
     }
 
     #[test]
     fn a_gap_ends_the_transfer_and_a_repetition_does_not() {
-        let mut intake = Intake::new(GroupId(1));
+        let mut intake = Intake::new(GroupId(1), RowGeneration(0));
         step(&mut intake, chunk(7, 0, false));
         assert_eq!(step(&mut intake, chunk(7, 2, false)), IntakeStep::Refuse { view: 7 });
         assert!(rows_of(&step(&mut intake, chunk(7, 1, false))).is_some());
@@ -160,7 +202,7 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_is_refused() {
-        let mut intake = Intake::new(GroupId(1));
+        let mut intake = Intake::new(GroupId(1), RowGeneration(0));
         let refused = intake.handle(NodeId(1), chunk(7, 0, true), RowGeneration(1), |_, _| false);
         assert_eq!(refused, IntakeStep::Refuse { view: 7 });
     }

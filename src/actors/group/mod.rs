@@ -8,3 +8,5 @@ pub mod intake;
 pub mod payload;
 mod proposals;
 mod reads;
+#[cfg(test)]
+mod tests;

@@ -75,12 +75,8 @@ impl Payload {
         match self {
             Self::Config(payload) => payload.requests.len() < limits::ENTRY_COMMANDS_MAX,
             Self::Keys(builder) => {
-                let bytes = match work {
-                    Work::Keys(asks) => asks.iter().map(|ask| ask.command.bytes() + 64).sum(),
-                    Work::Change(bytes) | Work::Query(bytes) => bytes.len(),
-                };
                 builder.len() + work.replies() <= limits::ENTRY_COMMANDS_MAX
-                    && builder.bytes() + bytes <= limits::ENTRY_BYTES_TARGET
+                    && builder.bytes() + work.bytes() <= limits::ENTRY_BYTES_TARGET
             }
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// See the module's first lines.
 #[derive(Debug, Default)]
-pub struct Reads {
+pub(super) struct Reads {
     /// Not yet given to the core.
     gathered: Vec<ConfirmedRead>,
     /// Given to the core, and the index below which they may not be answered whatever it says.
@@ -23,25 +23,25 @@ pub struct Reads {
 impl Reads {
     /// Units that wait.
     #[must_use]
-    pub fn units(&self) -> usize {
+    pub(super) fn units(&self) -> usize {
         self.units
     }
 
     /// A unit of reads has arrived.
-    pub fn gather(&mut self, read: ConfirmedRead) {
+    pub(super) fn gather(&mut self, read: ConfirmedRead) {
         self.units += 1;
         self.gathered.push(read);
     }
 
     /// Whether anything waits to be given to the core.
     #[must_use]
-    pub fn has_gathered(&self) -> bool {
+    pub(super) fn has_gathered(&self) -> bool {
         !self.gathered.is_empty()
     }
 
     /// Names what was gathered, to be given to the core. None of it may be answered before the entry
     /// at `least` is applied.
-    pub fn ask(&mut self, least: Index) -> ReadContext {
+    pub(super) fn ask(&mut self, least: Index) -> ReadContext {
         self.last_context += 1;
         let context = ReadContext(self.last_context);
         self.asked.insert(context, (least, std::mem::take(&mut self.gathered)));
@@ -49,14 +49,14 @@ impl Reads {
     }
 
     /// The core has confirmed that the replica led when the reads had arrived.
-    pub fn confirm(&mut self, state: ReadState) {
+    pub(super) fn confirm(&mut self, state: ReadState) {
         if let Some((least, reads)) = self.asked.remove(&state.context) {
             self.confirmed.push_back((state.index.max(least), reads));
         }
     }
 
     /// The reads that may be answered behind the entry at `handed_over`.
-    pub fn take_ready(&mut self, handed_over: Index) -> Vec<ConfirmedRead> {
+    pub(super) fn take_ready(&mut self, handed_over: Index) -> Vec<ConfirmedRead> {
         let mut ready = Vec::new();
         while self.confirmed.front().is_some_and(|first| first.0 <= handed_over) {
             let (_, mut reads) = self.confirmed.pop_front().expect("just seen");
@@ -71,17 +71,25 @@ impl Reads {
     }
 
     /// The core lost this read (the lead changed): not done.
-    pub fn lost(&mut self, context: ReadContext, refusal: Refusal, answers: &mut Vec<(ReplyTo, Answer)>) {
+    pub(super) fn lost(&mut self, context: ReadContext, refusal: Refusal, answers: &mut Vec<(ReplyTo, Answer)>) {
         if let Some((_, reads)) = self.asked.remove(&context) {
             self.refuse(reads, refusal, answers);
         }
     }
 
     /// The replica no longer leads: nothing that is not confirmed will be.
-    pub fn refuse_all(&mut self, refusal: Refusal, answers: &mut Vec<(ReplyTo, Answer)>) {
+    pub(super) fn refuse_all(&mut self, refusal: Refusal, answers: &mut Vec<(ReplyTo, Answer)>) {
         let gathered = std::mem::take(&mut self.gathered);
         self.refuse(gathered, refusal, answers);
         for (_, (_, reads)) in std::mem::take(&mut self.asked) {
+            self.refuse(reads, refusal, answers);
+        }
+    }
+
+    /// The replica is given up: neither the confirmed ones will be answered.
+    pub(super) fn abandon(&mut self, refusal: Refusal, answers: &mut Vec<(ReplyTo, Answer)>) {
+        self.refuse_all(refusal, answers);
+        for (_, reads) in std::mem::take(&mut self.confirmed) {
             self.refuse(reads, refusal, answers);
         }
     }
@@ -133,5 +141,15 @@ mod tests {
         reads.refuse_all(Refusal::Stopping, &mut answers);
         assert_eq!(answers.len(), 2);
         assert_eq!(reads.units(), 0);
+    }
+
+    #[test]
+    fn an_abandoned_read_is_told_so_even_if_it_was_confirmed() {
+        let (mut reads, mut answers) = (Reads::default(), Vec::new());
+        reads.gather(read(1));
+        let context = reads.ask(Index(9));
+        reads.confirm(ReadState { context, index: Index(5) });
+        reads.abandon(Refusal::NoReplica, &mut answers);
+        assert_eq!((answers.len(), reads.units()), (1, 0));
     }
 }

@@ -79,8 +79,10 @@ impl Admin {
     fn transfer(&self, group: GroupId, to: NodeId) -> AdminResponse {
         match self.shared.replica(group) {
             Some(replica) if replica.board.leads() => {
-                replica.addr.do_send(Event::Transfer(to).into());
-                AdminResponse::Started
+                match self.shared.try_send(group, Event::Transfer(to)) {
+                    Ok(()) => AdminResponse::Started,
+                    Err(trouble) => AdminResponse::Failed(format!("{group} here: {trouble}")),
+                }
             }
             Some(replica) => AdminResponse::Failed(match replica.board.leader() {
                 Some(leader) => format!("{group} is led by {leader}; ask that node"),
@@ -94,26 +96,23 @@ impl Admin {
         if !self.debug_commands {
             return AdminResponse::Failed("start the node with --debug-commands for that".into());
         }
-        match self.shared.replica(group) {
-            Some(replica) => {
-                replica.addr.do_send(GroupMessage::Panic);
-                AdminResponse::Started
-            }
-            None => AdminResponse::Failed(format!("there is no {group} on this node")),
+        match self.shared.try_send(group, GroupMessage::Panic) {
+            Ok(()) => AdminResponse::Started,
+            Err(trouble) => AdminResponse::Failed(format!("{group} here: {trouble}")),
         }
     }
 
     async fn status(&self) -> NodeStatus {
         let shared = &self.shared;
         let mut groups = Vec::new();
-        for (group, replica) in shared.replicas() {
+        for (group, board) in shared.boards() {
             let (send, receive) = oneshot::channel();
-            let asked = replica.addr.try_send(GroupMessage::Status(send)).is_ok();
+            let asked = shared.try_send(group, GroupMessage::Status(send)).is_ok();
             let known = if asked { receive.await.ok().flatten() } else { None };
             groups.push(known.unwrap_or_else(|| GroupStatus {
                 group,
-                role: if replica.board.failed.load(Relaxed) { "failed" } else { "starting" }.into(),
-                restarts: u32::try_from(replica.board.restarts.load(Relaxed)).unwrap_or(u32::MAX),
+                role: if board.failed.load(Relaxed) { "failed" } else { "starting" }.into(),
+                restarts: u32::try_from(board.restarts.load(Relaxed)).unwrap_or(u32::MAX),
                 ..GroupStatus::default()
             }));
         }

@@ -10,9 +10,10 @@ use crate::kv::{Genesis, SessionLimits};
 use crate::net::quic::Endpoint;
 use crate::raft::Membership;
 use crate::shard::{Bounds, InitPlan, Table};
+use crate::store::wal::Damage;
 use crate::time::UnixMillis;
 use actix_rt::ArbiterHandle;
-use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// See the module's first lines.
@@ -24,8 +25,8 @@ pub struct Host {
     /// The workers' arbiters; groups are spread over them.
     pub(super) arbiters: Vec<ArbiterHandle>,
     pub(super) incarnation: Incarnation,
-    /// Groups that the log found damaged: their replicas must not vote.
-    pub(super) damaged: BTreeSet<GroupId>,
+    /// What the log has lost: the replicas concerned must neither vote nor serve.
+    pub(super) damaged: Damage,
 }
 
 impl Host {
@@ -65,9 +66,13 @@ impl Host {
             );
         }
         let board = Arc::new(Board::default());
-        if self.damaged.contains(&group) {
-            board.failed.store(true, std::sync::atomic::Ordering::Relaxed);
-        }
+        let silent = match &self.damaged {
+            Damage::None => false,
+            Damage::Groups(groups) => groups.contains(&group),
+            // Also of groups that the log knows nothing of any more.
+            Damage::All => true,
+        };
+        board.failed.store(silent, Relaxed);
         let (kind, birth) = if group == GroupId::CONFIG {
             (PayloadKind::Config, Birth::Config)
         } else {
@@ -82,6 +87,7 @@ impl Host {
             log: self.log.clone(),
             apply: self.apply.clone(),
             board: board.clone(),
+            silent,
         };
         let arbiter = &self.arbiters[group.0 as usize % self.arbiters.len()];
         let addr = GroupActor::start_on(arbiter, seed);

@@ -7,7 +7,7 @@ use crate::actors::group::event::{Event, ReplyTo};
 use crate::actors::metrics;
 use crate::actors::poller::{Poller, PollerMessage};
 use crate::actors::router::{Router, worker_of};
-use crate::actors::shared::Shared;
+use crate::actors::shared::{Shared, Undelivered};
 use crate::codec;
 use crate::ids::{GroupId, NodeId};
 use crate::net::message::{
@@ -59,9 +59,7 @@ impl NodeInbound {
         }
         for (group, messages) in by_group {
             let count = messages.len();
-            if let Some(replica) = self.shared.replica(group)
-                && replica.addr.try_send(Event::Peer(messages).into()).is_err()
-            {
+            if self.shared.try_send(group, Event::Peer(messages)) == Err(Undelivered::Full) {
                 metrics::messages_dropped(group, count);
             }
         }
@@ -119,10 +117,10 @@ impl NodeInbound {
         for (group, units) in by_group {
             let ids: Vec<_> = units.iter().map(|unit| unit.id).collect();
             let event = Event::Units(ReplyTo::Node(from), units);
-            let refusal = match self.shared.replica(group) {
-                None => UnitRefusal::NoReplica,
-                Some(replica) if replica.addr.try_send(event.into()).is_err() => UnitRefusal::Busy,
-                Some(_) => continue,
+            let refusal = match self.shared.try_send(group, event) {
+                Ok(()) => continue,
+                Err(Undelivered::NoReplica) => UnitRefusal::NoReplica,
+                Err(Undelivered::Full) => UnitRefusal::Busy,
             };
             let outcome = Outcome::NotDone(refusal);
             let answers =
@@ -132,11 +130,10 @@ impl NodeInbound {
     }
 
     fn bulk(&self, from: NodeId, frame: SnapshotFrame) {
-        if let SnapshotFrame::Chunk { group, .. } = &frame
-            && let Some(replica) = self.shared.replica(*group)
-        {
+        if let SnapshotFrame::Chunk { group, .. } = &frame {
+            let group = *group;
             // Full: the sender does not hear of the chunk and gives the transfer up.
-            let _ = replica.addr.try_send(GroupMessage::Snapshot(from, frame));
+            let _ = self.shared.try_send(group, GroupMessage::Snapshot(from, frame));
         }
     }
 }
@@ -191,8 +188,9 @@ impl Inbound for NodeInbound {
         metrics::peer_connected(peer, false);
         // Nobody listening is fine.
         let _ = self.gone.send(peer);
-        for replica in self.shared.replicas().values() {
-            let _ = replica.addr.try_send(Event::Unreachable(peer).into());
+        for group in self.shared.boards().into_keys() {
+            // Full: Raft finds out by itself, a little later.
+            let _ = self.shared.try_send(group, Event::Unreachable(peer));
         }
     }
 

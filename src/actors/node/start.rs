@@ -13,8 +13,9 @@ use crate::actors::poller::{Poller, PollerSeed};
 use crate::actors::redis::{PortKind, PortSettings, Registry, bind};
 use crate::actors::router::Router;
 use crate::actors::shared::Shared;
+use crate::actors::supervision::guarded;
 use crate::actors::threads::{LogHandle, NodeLogEvents, NodeSink, NodeStateEvents};
-use crate::ids::{BootId, ClusterId, GroupId};
+use crate::ids::{BootId, ClusterId};
 use crate::net::http::{HttpServer, Pages, Readiness};
 use crate::net::message::Answer;
 use crate::net::quic::{Endpoint, Node, NodeSecret, Options};
@@ -25,7 +26,7 @@ use crate::store::home::Home;
 use crate::store::state::{FjallOptions, FjallStore, Overlay, StateStore, StateThread};
 use crate::store::wal::{Damage, Log, LogIdentity, LogOptions, LogThread};
 use actix_rt::{Arbiter, System};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -62,7 +63,7 @@ pub fn run(settings: NodeSettings) -> Result<(), StartError> {
 /// What was found on the disk.
 struct Storage {
     log: Log<RealDisk>,
-    damaged: BTreeSet<GroupId>,
+    damaged: Damage,
     state: Arc<dyn StateStore>,
     live: Arc<Live>,
 }
@@ -88,19 +89,20 @@ impl Storage {
         if recovered.torn_tail_bytes > 0 {
             tracing::warn!(bytes = recovered.torn_tail_bytes, "cut a torn tail off the log");
         }
-        let damaged = match &recovered.damage {
-            Damage::None => BTreeSet::new(),
-            Damage::Groups(groups) => groups.clone(),
-            Damage::All => recovered.groups.keys().copied().collect(),
-        };
-        if recovered.damage != Damage::None {
+        let damaged = recovered.damage;
+        if damaged != Damage::None {
             for place in &recovered.damaged_places {
                 tracing::error!(segment = place.segment, offset = place.offset, "the log is damaged: {}", place.what);
             }
+            let whose = match &damaged {
+                Damage::Groups(groups) => {
+                    groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+                }
+                _ => "all groups".to_owned(),
+            };
             tracing::error!(
-                groups = ?damaged.iter().map(|group| group.0).collect::<Vec<_>>(),
-                "replicas that may have forgotten what they promised stay silent; the others go on. \
-                 Replace this node's disk and add the node again under a new id"
+                "the replicas of {whose} here may have forgotten what they promised and stay silent; \
+                 others go on. Replace this node's disk and add the node again under a new id"
             );
         }
         let live = Arc::new(Live::default());
@@ -343,7 +345,10 @@ fn worker(
     actix_rt::spawn(watch_gone(gone.subscribe(), router.clone()));
     actix_rt::spawn(async move {
         while let Some(batch) = answers.recv().await {
-            router.answered(batch);
+            // A panic over one answer must not keep all later ones from their askers.
+            if let Err(panicked) = guarded(|| router.answered(batch)) {
+                tracing::error!("answers were lost in a panic: {}", panicked.0);
+            }
         }
     });
 }

@@ -28,7 +28,7 @@ const TELL_STEPS: u32 = 10;
 
 /// What the poller is sent.
 #[derive(Debug)]
-pub enum PollerMessage {
+pub(crate) enum PollerMessage {
     /// A peer said which table it has.
     Offered(NodeId, TableVersion),
     /// A peer asks for our table, if it is newer than this.
@@ -47,7 +47,7 @@ impl Message for PollerMessage {
 
 /// What the poller is built from.
 #[derive(Clone)]
-pub struct PollerSeed {
+pub(crate) struct PollerSeed {
     /// The node.
     pub shared: Arc<Shared>,
     /// Starts replicas.
@@ -63,7 +63,7 @@ pub struct PollerSeed {
 }
 
 /// See the module's first lines.
-pub struct Poller {
+pub(crate) struct Poller {
     seed: PollerSeed,
     router: Router,
     follow: Follow,
@@ -76,7 +76,7 @@ pub struct Poller {
 impl Poller {
     /// Starts the poller, supervised, on this thread.
     #[must_use]
-    pub fn start_here(seed: PollerSeed, router: Router) -> Addr<Self> {
+    pub(crate) fn start_here(seed: PollerSeed, router: Router) -> Addr<Self> {
         Supervisor::start(move |_| {
             let follow = Follow::default();
             let restarts = Restarts::default();
@@ -114,12 +114,10 @@ impl Poller {
             self.follow.learn(table);
         }
         let shared = self.seed.shared.clone();
-        let replicas = shared.replicas();
-        let leaders: BTreeMap<GroupId, NodeId> = replicas
-            .iter()
-            .filter_map(|(group, replica)| Some((*group, replica.board.leader()?)))
-            .collect();
-        let running: BTreeSet<GroupId> = replicas.keys().copied().collect();
+        let boards = shared.boards();
+        let leaders: BTreeMap<GroupId, NodeId> =
+            boards.iter().filter_map(|(group, board)| Some((*group, board.leader()?))).collect();
+        let running: BTreeSet<GroupId> = boards.keys().copied().collect();
         let connected = shared.peers.connected();
         let told = Told {
             now: shared.mono(),
@@ -167,17 +165,16 @@ impl Poller {
             }
             Step::Transfer(group, to) => {
                 tracing::info!(%group, %to, "handing the lead to where it belongs");
-                if let Some(replica) = shared.replica(group) {
-                    let _ = replica.addr.try_send(Event::Transfer(to).into());
-                }
+                // Full: the next look at everything wants it again.
+                let _ = shared.try_send(group, Event::Transfer(to));
             }
         }
     }
 
     fn tell_health(&self, peer: NodeId) {
         let shared = &self.seed.shared;
-        let leads = shared.replicas();
-        let leads = leads.iter().filter(|(_, replica)| replica.board.leads()).map(|(g, _)| *g);
+        let leads = shared.boards();
+        let leads = leads.iter().filter(|(_, board)| board.leads()).map(|(group, _)| *group);
         let health = PeerMessage::Health {
             boot: self.seed.boot,
             clock: shared.wall(),
@@ -259,7 +256,7 @@ impl Handler<PollerMessage> for Poller {
 
 /// What became of telling the config group.
 #[derive(Debug)]
-pub struct ToldConfig {
+pub(crate) struct ToldConfig {
     /// It was our addresses.
     pub address: bool,
     /// It has heard.

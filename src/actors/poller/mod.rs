@@ -4,5 +4,5 @@
 mod actor;
 mod follow;
 
-pub use actor::{Poller, PollerMessage, PollerSeed};
+pub(crate) use actor::{Poller, PollerMessage, PollerSeed};
 

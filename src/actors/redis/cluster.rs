@@ -11,6 +11,9 @@ use crate::shard::{ClusterView, Endpoint, SlotRange, Traffic};
 
 /// On the cluster port: where to ask for this bucket, if not here.
 pub(super) fn redirect(router: &Router, bucket: Bucket) -> Option<ReplyError> {
+    if router.leads(bucket) {
+        return None;
+    }
     let Some(routing) = router.routing() else { return Some(down("the cluster has no table yet")) };
     let Some(group) = routing.group_of(bucket) else {
         return Some(down("Hash slot not served"));

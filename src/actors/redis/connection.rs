@@ -1,8 +1,10 @@
 //! One client connection: bytes in, a turn, bytes out, until it ends.
 
+use super::held::Held;
+use super::output::Output;
 use super::port::PortContext;
 use super::registry::Entry;
-use super::turn::Turn;
+use super::turn::{Turn, ValueSize, value_bytes};
 use super::{keyspace, server};
 use crate::actors::router::{Mode, Router};
 use crate::ids::Bucket;
@@ -13,15 +15,12 @@ use crate::kv::parse::{
 use crate::kv::spec::flag;
 use crate::kv::{Reply, ReplyError};
 use crate::limits;
-use crate::net::resp::{Decoder, ProtocolError, Request, RespVersion, encode};
+use crate::net::resp::{Decoder, ProtocolError, Request, RespVersion};
 use bytes::BytesMut;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-
-/// An answer buffer that grew beyond this is given back, bytes.
-const OUT_KEEP_BYTES: usize = 256 * 1024;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What was found in the read buffer.
 struct Taken {
@@ -29,6 +28,14 @@ struct Taken {
     trouble: Option<ProtocolError>,
     /// Nothing whole is left in it.
     starved: bool,
+}
+
+/// What was taken from the client at one time and is being carried out.
+struct Batch {
+    start: Instant,
+    turn: Turn,
+    /// How each command of the turn is answered: with its name, in which protocol, or not at all.
+    pending: Vec<(&'static str, RespVersion, bool)>,
 }
 
 /// A connection's own state.
@@ -41,6 +48,7 @@ pub(super) struct Connection {
     closing: bool,
     silent: bool,
     skip: bool,
+    value_size: ValueSize,
 }
 
 impl Connection {
@@ -55,6 +63,7 @@ impl Connection {
             closing: false,
             silent: false,
             skip: false,
+            value_size: ValueSize::unknown(),
         }
     }
 
@@ -68,50 +77,43 @@ impl Connection {
         stream: &mut S,
     ) -> std::io::Result<()> {
         let mut decoder = Decoder::new(self.limits());
-        let (mut buffer, mut out) = (BytesMut::new(), BytesMut::new());
+        let mut held = Held::new(self.router.shared());
+        let mut output = Output::new(stream, self.entry.clone());
+        let mut buffer = BytesMut::new();
         loop {
             let Taken { requests, trouble, starved } = self.take(&mut decoder, &mut buffer);
+            let room = held.unfinished(decoder.held_bytes().saturating_add(buffer.len()));
             if !requests.is_empty() {
-                self.run(requests, &mut out).await;
+                self.run(requests, &mut output).await?;
                 decoder.set_limits(self.limits());
             }
             if let Some(trouble) = &trouble {
                 self.context.metrics.protocol_errors.increment(1);
                 if *trouble != ProtocolError::Http {
-                    out.extend_from_slice(trouble.to_line().as_bytes());
+                    output.line(trouble.to_line().as_bytes());
                 }
+            } else if !room {
+                let why = "this node holds too many bytes of requests that are not whole yet";
+                output.reply(ReplyError::not_done(why).into(), self.version).await?;
             }
-            if !out.is_empty() {
-                stream.write_all(&out).await?;
-                out.clear();
-                if out.capacity() > OUT_KEEP_BYTES {
-                    out = BytesMut::new();
-                }
-            }
-            if trouble.is_some() || self.closing || self.entry.is_killed() {
-                return finish(stream, trouble.is_some()).await;
+            output.write().await?;
+            let refused = trouble.is_some() || !room;
+            if refused || self.closing || self.entry.is_killed() {
+                return output.finish(refused).await;
             }
             if starved {
-                let read = tokio::select! {
-                    read = stream.read_buf(&mut buffer) => read?,
-                    () = self.entry.killed() => return Ok(()),
-                };
+                let read = output.read(&mut buffer).await?;
                 if read == 0 {
                     return Ok(());
                 }
+                held.received(read);
             }
         }
     }
 
     fn limits(&self) -> crate::net::resp::Limits {
-        let value_bytes_max = self.router.routing().map_or(
-            limits::VALUE_BYTES_MAX_DEFAULT,
-            |routing| {
-                usize::try_from(routing.table().limits.value_bytes_max).unwrap_or(usize::MAX)
-            },
-        );
         crate::net::resp::Limits {
-            bulk_bytes_max: value_bytes_max,
+            bulk_bytes_max: self.router.value_bytes_max(),
             authenticated: self.authenticated,
             ..crate::net::resp::Limits::default()
         }
@@ -146,13 +148,22 @@ impl Connection {
         taken
     }
 
-    async fn run(&mut self, requests: Vec<Request>, out: &mut BytesMut) {
-        let start = Instant::now();
+    async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        requests: Vec<Request>,
+        output: &mut Output<'_, S>,
+    ) -> std::io::Result<()> {
         self.context.registry.commands.fetch_add(requests.len() as u64, Relaxed);
-        let mut turn = Turn::new();
-        // How each command of the turn is answered: with its name, in which protocol, or not at all.
-        let mut pending: Vec<(&'static str, RespVersion, bool)> = Vec::new();
+        let mut batch = Batch {
+            start: Instant::now(),
+            turn: Turn::new(&self.value_size),
+            pending: Vec::with_capacity(requests.len()),
+        };
+        let mut last = None;
         for request in requests {
+            if batch.turn.is_full() {
+                self.flush(&mut batch, output).await?;
+            }
             let found = resolve(&request.arguments);
             let name = found.as_ref().map_or("unknown", |found| found.command.name);
             let parsed = found.and_then(|found| {
@@ -163,16 +174,17 @@ impl Connection {
             });
             let mut shown = !self.silent;
             match parsed {
-                Ok(Parsed::Data(command)) => self.data(&mut turn, command),
-                Ok(Parsed::Split(split)) => self.split(&mut turn, split),
-                Ok(Parsed::Answer(reply)) => turn.ready(reply),
-                Err(error) => turn.ready(error.into()),
+                Ok(Parsed::Data(command)) => self.data(&mut batch, command, output).await?,
+                Ok(Parsed::Split(split)) => self.split(&mut batch, split, output).await?,
+                Ok(Parsed::Answer(reply)) => batch.turn.ready(reply),
+                Err(error) => batch.turn.ready(error.into()),
                 Ok(Parsed::Connection(command)) => {
                     let was_skipping = std::mem::take(&mut self.skip);
                     let reply = self.connection(command);
                     shown = !self.silent && !was_skipping && !self.skip && reply.is_some();
-                    turn.ready(reply.unwrap_or(Reply::Ok));
-                    pending.push((name, self.version, shown));
+                    batch.turn.ready(reply.unwrap_or(Reply::Ok));
+                    last = Some((name, self.version));
+                    batch.pending.push((name, self.version, shown));
                     if self.closing {
                         break;
                     }
@@ -180,58 +192,84 @@ impl Connection {
                 }
                 // What concerns more than its own keys waits for what came before it.
                 Ok(Parsed::Cluster(command)) => {
-                    self.flush(std::mem::replace(&mut turn, Turn::new()), &mut pending, start, out)
-                        .await;
-                    turn.ready(keyspace::run(self, command).await);
+                    self.flush(&mut batch, output).await?;
+                    batch.turn.ready(keyspace::run(self, command).await);
                 }
                 Ok(Parsed::Server(command)) => {
-                    self.flush(std::mem::replace(&mut turn, Turn::new()), &mut pending, start, out)
-                        .await;
-                    turn.ready(server::run(self, command).await);
+                    self.flush(&mut batch, output).await?;
+                    batch.turn.ready(server::run(self, command).await);
                 }
             }
             shown &= !std::mem::take(&mut self.skip);
-            pending.push((name, self.version, shown));
+            last = Some((name, self.version));
+            batch.pending.push((name, self.version, shown));
         }
-        if let Some((name, version, _)) = pending.last() {
-            self.entry.set_last(name, if *version == RespVersion::Resp3 { 3 } else { 2 });
+        if let Some((name, version)) = last {
+            self.entry.set_last(name, if version == RespVersion::Resp3 { 3 } else { 2 });
         }
-        self.flush(turn, &mut pending, start, out).await;
+        self.flush(&mut batch, output).await
     }
 
-    async fn flush(
-        &self,
-        turn: Turn,
-        pending: &mut Vec<(&'static str, RespVersion, bool)>,
-        start: Instant,
-        out: &mut BytesMut,
-    ) {
+    /// Sends off what the turn has gathered, brings the client the replies, and begins another turn.
+    async fn flush<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        batch: &mut Batch,
+        output: &mut Output<'_, S>,
+    ) -> std::io::Result<()> {
+        if batch.pending.is_empty() {
+            return Ok(());
+        }
+        let turn = std::mem::replace(&mut batch.turn, Turn::new(&self.value_size));
         let replies = turn.finish(&self.router, self.mode()).await;
-        let seconds = start.elapsed().as_secs_f64();
-        for (reply, (name, version, shown)) in replies.iter().zip(pending.drain(..)) {
+        let seconds = batch.start.elapsed().as_secs_f64();
+        let mut largest = 0;
+        for (reply, (name, version, shown)) in replies.into_iter().zip(batch.pending.drain(..)) {
             self.context.latency(name, seconds);
+            largest = largest.max(value_bytes(&reply));
             if shown {
-                encode(reply, version, out);
+                output.reply(reply, version).await?;
             }
         }
+        self.value_size.seen(largest);
+        batch.turn = Turn::new(&self.value_size);
+        Ok(())
     }
 
-    fn data(&mut self, turn: &mut Turn, command: crate::kv::Command) {
+    async fn data<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        batch: &mut Batch,
+        command: crate::kv::Command,
+        output: &mut Output<'_, S>,
+    ) -> std::io::Result<()> {
         let Some(bucket) = command.bucket() else {
-            return turn.ready(ReplyError::err("a command without a key").into());
+            batch.turn.ready(ReplyError::err("a command without a key").into());
+            return Ok(());
         };
-        match self.redirect(bucket) {
-            Some(error) => turn.ready(error.into()),
-            None => turn.data(&self.router, bucket, command),
+        if let Some(error) = self.redirect(bucket) {
+            batch.turn.ready(error.into());
+        } else if let Err(command) = batch.turn.data(&self.router, bucket, command) {
+            self.flush(batch, output).await?;
+            let taken = batch.turn.data(&self.router, bucket, command);
+            assert!(taken.is_ok(), "an empty turn takes any command");
         }
+        Ok(())
     }
 
-    fn split(&mut self, turn: &mut Turn, split: crate::kv::parse::Split) {
+    async fn split<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        batch: &mut Batch,
+        split: crate::kv::parse::Split,
+        output: &mut Output<'_, S>,
+    ) -> std::io::Result<()> {
         // Redis Cluster's clients split by slot themselves.
         if self.mode() == Mode::Here {
-            return turn.ready(ReplyError::cross_slot().into());
+            batch.turn.ready(ReplyError::cross_slot().into());
+        } else if let Err(split) = batch.turn.split(&self.router, split) {
+            self.flush(batch, output).await?;
+            let taken = batch.turn.split(&self.router, split);
+            assert!(taken.is_ok(), "an empty turn takes any command");
         }
-        turn.split(&self.router, split);
+        Ok(())
     }
 
     /// On the cluster port: where to ask for this bucket, if not here.
@@ -383,19 +421,4 @@ impl Connection {
 fn same(wanted: &[u8], given: &[u8]) -> bool {
     let differs = wanted.iter().zip(given).fold(0, |differs, (a, b)| differs | (a ^ b));
     wanted.len() == given.len() && differs == 0
-}
-
-/// Closes our side. After a protocol error what the client still sends is read for a moment, or the
-/// system would throw our last words away with it.
-async fn finish<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    linger: bool,
-) -> std::io::Result<()> {
-    stream.shutdown().await?;
-    if linger {
-        let mut sink = [0; 4096];
-        let drain = async { while stream.read(&mut sink).await.is_ok_and(|read| read > 0) {} };
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), drain).await;
-    }
-    Ok(())
 }

@@ -69,9 +69,10 @@ fn write_section(connection: &Connection, section: &str, out: &mut String) {
             line("total_connections_received", &context.registry.accepted.load(Relaxed));
             line("total_commands_processed", &context.registry.commands.load(Relaxed));
             line("request_bytes_in_flight", &shared.request_bytes.load(Relaxed));
+            line("forwarded_answers_lost", &shared.answers_lost.load(Relaxed));
         }
         "replication" => {
-            let leads = shared.replicas().values().any(|replica| replica.board.leads());
+            let leads = shared.boards().values().any(|board| board.leads());
             line("role", &if leads || connection.context.kind.mode() == Mode::Cluster {
                 "master"
             } else {
@@ -82,7 +83,7 @@ fn write_section(connection: &Connection, section: &str, out: &mut String) {
         "cluster" => line("cluster_enabled", &u8::from(context.kind.is_cluster())),
         "keyspace" => {
             // The keys of the replicas here, as far as they are applied here.
-            let keys: u64 = shared.replicas().values().map(|r| r.board.stats().keys).sum();
+            let keys: u64 = shared.boards().values().map(|board| board.stats().keys).sum();
             if keys > 0 {
                 line("db0", &format!("keys={keys},expires=0,avg_ttl=0"));
             }

@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::turn::trouble_reply;
 use crate::actors::router::{Mode, Target};
 use crate::ids::GroupId;
-use crate::kv::parse::ClusterWide;
+use crate::kv::parse::{ClusterWide, Split};
 use crate::kv::{Command, Reply, ReplyError, ScanPage};
 use crate::limits;
 use crate::net::message::{Ask, Outcome, Work};
@@ -22,7 +22,7 @@ const KEYS_BYTES_MAX: usize = 256 * 1024 * 1024;
 pub(super) async fn run(connection: &Connection, command: ClusterWide) -> Reply {
     let done = match command {
         ClusterWide::DbSize => all(connection, Command::DbSize).await.map(|replies| sum(&replies)),
-        ClusterWide::FlushAll => all(connection, Command::Flush).await.map(|_| Reply::Ok),
+        ClusterWide::FlushAll => flush_all(connection).await,
         ClusterWide::RandomKey => random_key(connection).await,
         ClusterWide::Keys { pattern } => keys(connection, pattern).await,
         ClusterWide::Scan { cursor, count, pattern, kind } => {
@@ -47,11 +47,8 @@ fn groups(connection: &Connection) -> Result<Vec<GroupId>, Reply> {
     })
 }
 
-async fn ask(
-    connection: &Connection,
-    groups: Vec<GroupId>,
-    command: Command,
-) -> Result<Vec<Reply>, Reply> {
+/// The reply of each group, errors among them.
+async fn ask_each(connection: &Connection, groups: Vec<GroupId>, command: Command) -> Vec<Reply> {
     let units = groups
         .into_iter()
         .map(|group| {
@@ -63,14 +60,31 @@ async fn ask(
     settled
         .into_iter()
         .map(|one| match one.outcome {
-            Outcome::Done(mut replies) => match replies.pop() {
-                Some(Reply::Error(error)) => Err(error.into()),
-                Some(reply) => Ok(reply),
-                None => Ok(Reply::Nil),
-            },
-            trouble => Err(trouble_reply(&trouble, one.hint.as_deref())),
+            Outcome::Done(mut replies) => replies.pop().unwrap_or(Reply::Nil),
+            trouble => trouble_reply(&trouble, one.hint.as_deref()),
         })
         .collect()
+}
+
+/// The reply of each group, or the error of any.
+async fn ask(
+    connection: &Connection,
+    groups: Vec<GroupId>,
+    command: Command,
+) -> Result<Vec<Reply>, Reply> {
+    let replies = ask_each(connection, groups, command).await;
+    match Split::trouble(&replies, false) {
+        Some(error) => Err(error.into()),
+        None => Ok(replies),
+    }
+}
+
+async fn flush_all(connection: &Connection) -> Result<Reply, Reply> {
+    let replies = ask_each(connection, groups(connection)?, Command::Flush).await;
+    match Split::trouble(&replies, true) {
+        Some(error) => Err(error.into()),
+        None => Ok(Reply::Ok),
+    }
 }
 
 async fn all(connection: &Connection, command: Command) -> Result<Vec<Reply>, Reply> {

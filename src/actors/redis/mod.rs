@@ -6,12 +6,14 @@
 
 mod cluster;
 mod connection;
+mod held;
 mod info;
 mod keyspace;
+mod output;
 mod port;
 mod registry;
 mod server;
 mod turn;
 
-pub use port::{PortKind, PortSettings, bind};
-pub use registry::Registry;
+pub(crate) use port::{PortKind, PortSettings, bind};
+pub(crate) use registry::Registry;

@@ -20,7 +20,7 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// Which of the two ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PortKind {
+pub(crate) enum PortKind {
     /// Speaks for the whole cluster.
     Plain,
     /// Serves what is led here and redirects otherwise.
@@ -49,7 +49,7 @@ impl PortKind {
 
 /// What both ports of a node have in common.
 #[derive(Clone)]
-pub struct PortSettings {
+pub(crate) struct PortSettings {
     /// What AUTH must give, if anything.
     pub password: Option<String>,
     /// TLS, if wanted.
@@ -94,7 +94,7 @@ impl PortContext {
 }
 
 /// A bound port.
-pub struct Port {
+pub(crate) struct Port {
     listener: TcpListener,
     context: Arc<PortContext>,
 }
@@ -103,7 +103,7 @@ pub struct Port {
 ///
 /// # Errors
 /// When the address cannot be had.
-pub fn bind(
+pub(crate) fn bind(
     address: SocketAddr,
     kind: PortKind,
     settings: PortSettings,
@@ -124,19 +124,11 @@ pub fn bind(
 }
 
 impl Port {
-    /// The address that was bound.
-    ///
-    /// # Errors
-    /// When the system does not say.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-
     /// Another handle on the same port, for another worker thread.
     ///
     /// # Errors
     /// When the system has no descriptor left.
-    pub fn share(&self) -> io::Result<Self> {
+    pub(crate) fn share(&self) -> io::Result<Self> {
         Ok(Self { listener: self.listener.try_clone()?, context: self.context.clone() })
     }
 
@@ -144,7 +136,7 @@ impl Port {
     ///
     /// # Errors
     /// When the listener cannot be used on this thread.
-    pub async fn serve(self, router: Router) -> io::Result<()> {
+    pub(crate) async fn serve(self, router: Router) -> io::Result<()> {
         let local = self.listener.local_addr()?;
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         loop {
@@ -158,8 +150,7 @@ impl Port {
             };
             // A small answer must not wait for the next one.
             let _ = stream.set_nodelay(true);
-            let Some(entry) = self.context.registry.open(address, local, self.context.kind.name())
-            else {
+            let Some(entry) = self.context.registry.open(address, local) else {
                 self.context.metrics.rejected.increment(1);
                 let _ = stream.try_write(b"-ERR max number of clients reached\r\n");
                 continue;

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 /// See the module's first lines.
 #[derive(Debug, Default)]
-pub struct Registry {
+pub(crate) struct Registry {
     connections: Mutex<BTreeMap<u64, Arc<Entry>>>,
     last_id: AtomicU64,
     /// All connections so far, for INFO.
@@ -22,15 +22,13 @@ pub struct Registry {
 
 /// One connection, as others see it.
 #[derive(Debug)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Its number.
     pub id: u64,
     /// The client's address.
     pub address: SocketAddr,
     /// Ours.
     pub local: SocketAddr,
-    /// `plain` or `cluster`.
-    pub port: &'static str,
     since: Instant,
     about: Mutex<About>,
     killed: AtomicBool,
@@ -48,7 +46,7 @@ struct About {
 
 impl Registry {
     /// A new connection, or `None` when there are too many.
-    pub fn open(&self, address: SocketAddr, local: SocketAddr, port: &'static str) -> Option<Arc<Entry>> {
+    pub(crate) fn open(&self, address: SocketAddr, local: SocketAddr) -> Option<Arc<Entry>> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.len() >= limits::CONNECTIONS_MAX {
             return None;
@@ -59,7 +57,6 @@ impl Registry {
             id,
             address,
             local,
-            port,
             since: Instant::now(),
             about: Mutex::new(About { resp: 2, ..About::default() }),
             killed: AtomicBool::new(false),
@@ -70,23 +67,23 @@ impl Registry {
     }
 
     /// The connection has ended.
-    pub fn close(&self, id: u64) {
+    pub(crate) fn close(&self, id: u64) {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// A line for each connection that `wanted` picks.
-    pub fn list(&self, wanted: impl Fn(u64) -> bool) -> String {
+    pub(crate) fn list(&self, wanted: impl Fn(u64) -> bool) -> String {
         let connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         connections.values().filter(|entry| wanted(entry.id)).map(|entry| entry.line()).collect()
     }
 
     /// Closes the connections that fit; how many.
-    pub fn kill(&self, own: u64, filter: &KillFilter) -> usize {
+    pub(crate) fn kill(&self, own: u64, filter: &KillFilter) -> usize {
         let is = |wanted: &Option<bytes::Bytes>, address: SocketAddr| {
             wanted.as_ref().is_none_or(|wanted| address.to_string().as_bytes() == &wanted[..])
         };
@@ -104,7 +101,7 @@ impl Registry {
 
 impl Entry {
     /// Its line in CLIENT LIST.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let about = self.about();
         format!(
             "id={} addr={} laddr={} fd=0 name={} age={} idle=0 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 \
@@ -131,27 +128,27 @@ impl Entry {
     }
 
     /// Its name; empty for none.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         self.about().name
     }
 
     /// Names it.
-    pub fn set_name(&self, name: &[u8]) {
+    pub(crate) fn set_name(&self, name: &[u8]) {
         self.change(|about| about.name = String::from_utf8_lossy(name).into_owned());
     }
 
     /// Names the client's library.
-    pub fn set_library(&self, name: &[u8]) {
+    pub(crate) fn set_library(&self, name: &[u8]) {
         self.change(|about| about.library = String::from_utf8_lossy(name).into_owned());
     }
 
     /// And its version.
-    pub fn set_library_version(&self, version: &[u8]) {
+    pub(crate) fn set_library_version(&self, version: &[u8]) {
         self.change(|about| about.library_version = String::from_utf8_lossy(version).into_owned());
     }
 
     /// What it asked for last, and in which protocol.
-    pub fn set_last(&self, command: &'static str, resp: u8) {
+    pub(crate) fn set_last(&self, command: &'static str, resp: u8) {
         self.change(|about| {
             about.last_command = command;
             about.resp = resp;
@@ -164,12 +161,12 @@ impl Entry {
     }
 
     /// Whether it was killed.
-    pub fn is_killed(&self) -> bool {
+    pub(crate) fn is_killed(&self) -> bool {
         self.killed.load(Relaxed)
     }
 
     /// Resolves when it is killed.
-    pub async fn killed(&self) {
+    pub(crate) async fn killed(&self) {
         while !self.is_killed() {
             self.kill.notified().await;
         }

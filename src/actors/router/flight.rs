@@ -3,12 +3,17 @@
 use super::sessions::Sessions;
 use super::ticket::{Settled, Slot, Ticket, ticket};
 use crate::actors::group::event::{Event, ReplyTo};
-use crate::actors::shared::{Replica, Shared};
+use crate::actors::metrics::RouterMetrics;
+use crate::actors::peers::frames_of;
+use crate::actors::shared::{Board, Shared, Undelivered};
+use crate::actors::supervision::guarded;
 use crate::ids::{Bucket, GroupId, NodeId};
+use crate::kv::Reply;
 use crate::limits;
 use crate::net::message::{Answer, Outcome, PeerMessage, Refusal, Unit, UnitId, Work};
+use crate::net::quic::SendError;
 use crate::shard::Routing;
-use crate::time::MonoMillis;
+use crate::time::{MonoMillis, UnixMillis};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -21,6 +26,11 @@ const SWEEP: Duration = Duration::from_millis(20);
 const RETRY_MILLIS: (u64, u64) = (5, 160);
 /// A forwarded unit without an answer is sent again after this long, milliseconds.
 const ANSWER_MILLIS: u64 = 2_000;
+/// The pause after a panic of the sweep.
+const SWEEP_PANICKED: Duration = Duration::from_secs(1);
+/// The largest unit, bytes: it must fit one entry, whose own header is a few bytes.
+pub(crate) const UNIT_BYTES_MAX: usize = limits::ENTRY_BYTES_MAX - 4096;
+const _: () = assert!(crate::kv::parse::COMMAND_BYTES_MAX + 4096 < UNIT_BYTES_MAX);
 
 /// A unit's number begins with its router's, so that answers of other nodes find the right one.
 const WORKER_SHIFT: u32 = 48;
@@ -66,8 +76,9 @@ struct Inner {
     /// Copies of what is shared, as of `revision`.
     revision: u64,
     routing: Option<Arc<Routing>>,
-    replicas: BTreeMap<GroupId, Replica>,
-    counters: super::super::metrics::RouterMetrics,
+    nodes: Vec<NodeId>,
+    boards: BTreeMap<GroupId, Arc<Board>>,
+    counters: RouterMetrics,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +94,9 @@ struct Flight {
     mode: Mode,
     slot: Slot,
     bytes: usize,
+    is_read: bool,
+    /// The group under whose session its writes were numbered.
+    numbered: Option<GroupId>,
     deadline: MonoMillis,
     place: Place,
     /// Sendings that have not been answered: any of them may have been, or may still be, carried out.
@@ -115,8 +129,9 @@ impl Router {
             sweeping: false,
             revision: 0,
             routing: None,
-            replicas: BTreeMap::new(),
-            counters: super::super::metrics::RouterMetrics::new(),
+            nodes: Vec::new(),
+            boards: BTreeMap::new(),
+            counters: RouterMetrics::new(),
         })))
     }
 
@@ -132,6 +147,33 @@ impl Router {
         let mut inner = self.0.borrow_mut();
         inner.refresh();
         inner.routing.clone()
+    }
+
+    /// The group that owns a bucket.
+    #[must_use]
+    pub fn group_of(&self, bucket: Bucket) -> Option<GroupId> {
+        let mut inner = self.0.borrow_mut();
+        inner.refresh();
+        inner.routing.as_ref()?.group_of(bucket)
+    }
+
+    /// Whether this node leads the group that owns a bucket, as far as it knows.
+    #[must_use]
+    pub fn leads(&self, bucket: Bucket) -> bool {
+        let mut inner = self.0.borrow_mut();
+        inner.refresh();
+        let leader = inner.group(Target::Bucket(bucket)).and_then(|group| inner.leader(group));
+        leader == Some(inner.shared.node)
+    }
+
+    /// The largest value that may be stored, bytes.
+    #[must_use]
+    pub fn value_bytes_max(&self) -> usize {
+        let mut inner = self.0.borrow_mut();
+        inner.refresh();
+        inner.routing.as_ref().map_or(limits::VALUE_BYTES_MAX_DEFAULT, |routing| {
+            usize::try_from(routing.table().limits.value_bytes_max).unwrap_or(usize::MAX)
+        })
     }
 
     /// The node that leads a group, as far as this node knows.
@@ -156,28 +198,38 @@ impl Router {
         ticket
     }
 
-    /// Answers have come in.
+    /// Answers have come in. A panic over one of them does not keep the others from their askers.
     pub fn answered(&self, answers: Vec<Answer>) {
-        let mut inner = self.0.borrow_mut();
-        let now = inner.shared.mono();
+        let now = self.0.borrow().shared.mono();
         for answer in answers {
-            inner.answered(answer, now);
+            self.guarded("an answer", |inner| inner.answered(answer, now));
         }
-        drop(inner);
         self.schedule_sweep();
     }
 
     /// The connection to a peer is gone, and with it what was on its way.
     pub fn disconnected(&self, peer: NodeId) {
-        let mut inner = self.0.borrow_mut();
-        let now = inner.shared.mono();
-        for flight in inner.flights.values_mut() {
-            if matches!(flight.place, Place::Sent(Destination::Peer(to), _) if to == peer) {
-                flight.place = Place::Waiting(now);
+        self.guarded("a lost connection", |inner| {
+            let now = inner.shared.mono();
+            for flight in inner.flights.values_mut() {
+                if matches!(flight.place, Place::Sent(Destination::Peer(to), _) if to == peer) {
+                    flight.place = Place::Waiting(now);
+                }
+            }
+        });
+        self.schedule_sweep();
+    }
+
+    /// Runs one piece of work; `false` when it panicked. Whatever is left half done then concerns one
+    /// unit, or units that the sweep looks after: nothing is called "not done" that may have been sent.
+    fn guarded(&self, what: &str, work: impl FnOnce(&mut Inner)) -> bool {
+        match guarded(|| work(&mut self.0.borrow_mut())) {
+            Ok(()) => true,
+            Err(panicked) => {
+                tracing::error!("the router panicked over {what}: {}", panicked.0);
+                false
             }
         }
-        drop(inner);
-        self.schedule_sweep();
     }
 
     fn schedule_flush(&self) {
@@ -193,7 +245,7 @@ impl Router {
         tokio::task::spawn_local(async move {
             // Behind everything that is ready now: that is the batch.
             tokio::task::yield_now().await;
-            router.0.borrow_mut().flush();
+            router.guarded("what is to be sent", Inner::flush);
             router.schedule_sweep();
         });
     }
@@ -207,16 +259,28 @@ impl Router {
         drop(inner);
         let router = self.clone();
         tokio::task::spawn_local(async move {
+            let sweeping = Sweeping(router);
             loop {
                 tokio::time::sleep(SWEEP).await;
-                let mut inner = router.0.borrow_mut();
-                inner.sweep();
-                if inner.flights.is_empty() {
-                    inner.sweeping = false;
+                if !sweeping.0.guarded("waiting units", Inner::sweep) {
+                    tokio::time::sleep(SWEEP_PANICKED).await;
+                }
+                if sweeping.0.0.borrow().flights.is_empty() {
                     return;
                 }
             }
         });
+    }
+}
+
+/// Lets another sweep begin, however this one ends.
+struct Sweeping(Router);
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        if let Ok(mut inner) = self.0.0.try_borrow_mut() {
+            inner.sweeping = false;
+        }
     }
 }
 
@@ -226,8 +290,16 @@ impl Inner {
         if revision != self.revision {
             self.revision = revision;
             self.routing = self.shared.routing();
-            self.replicas = self.shared.replicas();
+            self.boards = self.shared.boards();
+            let table = self.routing.as_ref().map(|routing| routing.table());
+            self.nodes = table.map_or_else(Vec::new, |table| table.nodes.keys().copied().collect());
         }
+    }
+
+    /// What most nodes take for the time: this node's own clock may be the one that is wrong.
+    fn clock(&self, now: MonoMillis) -> UnixMillis {
+        let wall = self.shared.wall();
+        self.shared.clocks.median(self.shared.node, &self.nodes, wall, now).unwrap_or(wall)
     }
 
     fn group(&self, target: Target) -> Option<GroupId> {
@@ -238,18 +310,21 @@ impl Inner {
     }
 
     fn leader(&self, group: GroupId) -> Option<NodeId> {
-        self.replicas.get(&group)?.board.leader()
+        self.boards.get(&group)?.leader()
     }
 
     fn admit(&mut self, target: Target, work: Work, mode: Mode, slot: Slot, now: MonoMillis) {
-        use std::sync::atomic::Ordering::Relaxed;
-        let bytes = bytes_of(&work);
-        let held = self.shared.request_bytes.fetch_add(bytes, Relaxed);
-        let full = held + bytes > limits::REQUEST_BYTES_IN_FLIGHT_MAX;
-        let stopping = self.shared.stopping.load(Relaxed);
-        if full || stopping {
-            self.shared.request_bytes.fetch_sub(bytes, Relaxed);
-            let refusal = if stopping { Refusal::Stopping } else { Refusal::Busy };
+        let bytes = work.bytes();
+        let refusal = if self.shared.stopping.load(std::sync::atomic::Ordering::Relaxed) {
+            Some(Refusal::Stopping)
+        } else if bytes > UNIT_BYTES_MAX {
+            Some(Refusal::TooLarge)
+        } else if self.shared.take_request_bytes(bytes) {
+            None
+        } else {
+            Some(Refusal::Busy)
+        };
+        if let Some(refusal) = refusal {
             slot.settle(Settled { outcome: Outcome::NotDone(refusal), hint: None });
             return;
         }
@@ -258,10 +333,12 @@ impl Inner {
         let timeout = u64::try_from(limits::REQUEST_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
         let flight = Flight {
             target,
+            is_read: work.is_read(),
             work,
             mode,
             slot,
             bytes,
+            numbered: None,
             deadline: MonoMillis(now.0 + timeout),
             place: Place::Waiting(now),
             open: 0,
@@ -278,8 +355,7 @@ impl Inner {
         let group = self.group(flight.target);
         let mode = flight.mode;
         let destination = group.and_then(|group| {
-            let replica = self.replicas.get(&group);
-            match (mode, replica.and_then(|replica| replica.board.leader())) {
+            match (mode, self.leader(group)) {
                 (_, Some(leader)) if leader == self.shared.node => Some(Destination::Here(group)),
                 (Mode::Here, _) => None,
                 (Mode::Cluster, Some(leader)) => Some(Destination::Peer(leader)),
@@ -295,10 +371,12 @@ impl Inner {
             }
             return;
         };
-        let wall = self.shared.wall();
+        let forwarded = matches!(destination, Destination::Peer(_));
+        let time = (forwarded && !flight.is_read && flight.numbered.is_none()).then(|| self.clock(now));
         let flight = self.flights.get_mut(&id).expect("just seen");
-        if matches!(destination, Destination::Peer(_)) {
-            self.sessions.number(&mut flight.work, wall);
+        if let Some(time) = time {
+            self.sessions.number(group, &mut flight.work, time);
+            flight.numbered = Some(group);
         }
         flight.place = Place::Sent(destination, now);
         let unit = Unit { id, group, work: flight.work.clone() };
@@ -308,31 +386,55 @@ impl Inner {
     fn flush(&mut self) {
         self.flush_scheduled = false;
         let now = self.shared.mono();
-        for (destination, units) in std::mem::take(&mut self.outgoing) {
-            let ids: Vec<UnitId> = units.iter().map(|unit| unit.id).collect();
-            let refusal = match destination {
+        for (destination, mut units) in std::mem::take(&mut self.outgoing) {
+            // What has settled since, perhaps as "not done", must not leave any more.
+            units.retain(|unit| self.flights.contains_key(&unit.id));
+            if units.is_empty() {
+                continue;
+            }
+            match destination {
                 Destination::Here(group) => {
+                    let ids = self.open(&units);
                     let event = Event::Units(ReplyTo::Worker(self.worker), units);
-                    match self.replicas.get(&group) {
-                        None => Some(Refusal::NoReplica),
-                        Some(replica) if replica.addr.try_send(event.into()).is_err() => {
-                            Some(Refusal::Busy)
-                        }
-                        Some(_) => None,
-                    }
+                    let sent = self.shared.try_send(group, event).map_err(|trouble| match trouble {
+                        Undelivered::NoReplica => Refusal::NoReplica,
+                        Undelivered::Full => Refusal::Busy,
+                    });
+                    self.sent(ids, sent, now);
                 }
                 Destination::Peer(node) => {
                     self.counters.forwarded(units.len());
-                    let sent = self.shared.peers.control(node, &PeerMessage::Forward(units));
-                    sent.err().map(|_| Refusal::Busy)
+                    for units in frames_of(units, |unit| unit.work.bytes()) {
+                        let ids = self.open(&units);
+                        let sent = self.shared.peers.control(node, &PeerMessage::Forward(units));
+                        let sent = sent.map_err(|error| match error {
+                            SendError::TooLong => Refusal::TooLarge,
+                            SendError::Full | SendError::NotConnected => Refusal::Busy,
+                        });
+                        self.sent(ids, sent, now);
+                    }
                 }
-            };
-            for id in ids {
-                match (refusal, self.flights.get_mut(&id)) {
-                    (Some(refusal), _) => self.refused(id, refusal, now),
-                    (None, Some(flight)) => flight.open += 1,
-                    (None, None) => {}
-                }
+            }
+        }
+    }
+
+    /// Counts a sending of each unit before it leaves: should anything panic now, it may have left.
+    fn open(&mut self, units: &[Unit]) -> Vec<UnitId> {
+        let ids: Vec<UnitId> = units.iter().map(|unit| unit.id).collect();
+        for id in &ids {
+            if let Some(flight) = self.flights.get_mut(id) {
+                flight.open += 1;
+            }
+        }
+        ids
+    }
+
+    fn sent(&mut self, ids: Vec<UnitId>, sent: Result<(), Refusal>, now: MonoMillis) {
+        let Err(refusal) = sent else { return };
+        for id in ids {
+            if let Some(flight) = self.flights.get_mut(&id) {
+                flight.open = flight.open.saturating_sub(1);
+                self.refused(id, refusal, now);
             }
         }
     }
@@ -353,14 +455,38 @@ impl Inner {
                     self.settle(answer.unit, Outcome::Unknown);
                 }
             }
-            done @ Outcome::Done(_) => self.settle(answer.unit, done),
+            Outcome::Done(replies) => {
+                flight.open = flight.open.saturating_sub(1);
+                if !self.renewed(answer.unit, &replies, now) {
+                    self.settle(answer.unit, Outcome::Done(replies));
+                }
+            }
         }
+    }
+
+    /// Numbers anew what the group did not carry out because of our session there (it holds too many
+    /// replies) or of where the bucket is. Only if nothing of it was done and no copy is on its way.
+    fn renewed(&mut self, id: UnitId, replies: &[Reply], now: MonoMillis) -> bool {
+        let Some(flight) = self.flights.get_mut(&id) else { return false };
+        let Some(group) = flight.numbered else { return false };
+        let refused = |reply: &Reply| matches!(reply, Reply::Error(error) if error.code == "TRYAGAIN");
+        let whole = flight.open == 0
+            && replies.len() == flight.work.replies()
+            && replies.iter().all(refused)
+            && self.sessions.covers(group, &flight.work);
+        if whole {
+            self.sessions.withdraw(group, &mut flight.work);
+            flight.numbered = None;
+            self.pause(id, Refusal::Busy, now);
+        }
+        whole
     }
 
     /// A refusal is definite for the attempt it answers; an earlier attempt may still be on its way.
     fn refused(&mut self, id: UnitId, refusal: Refusal, now: MonoMillis) {
         let Some(flight) = self.flights.get(&id) else { return };
-        if flight.mode == Mode::Cluster && refusal != Refusal::DiskLow {
+        let is_final = matches!(refusal, Refusal::DiskLow | Refusal::TooLarge);
+        if flight.mode == Mode::Cluster && !is_final {
             self.pause(id, refusal, now);
         } else {
             let outcome = not_done(flight, refusal);
@@ -416,8 +542,10 @@ impl Inner {
 
     fn settle(&mut self, id: UnitId, outcome: Outcome) {
         let Some(flight) = self.flights.remove(&id) else { return };
-        self.shared.request_bytes.fetch_sub(flight.bytes, std::sync::atomic::Ordering::Relaxed);
-        self.sessions.settle(&flight.work);
+        self.shared.give_request_bytes(flight.bytes);
+        if let Some(group) = flight.numbered {
+            self.sessions.settle(group, &flight.work);
+        }
         let hint = match (&outcome, self.group(flight.target)) {
             (Outcome::Done(_), _) => None,
             (_, Some(group)) => Some(format!("group {group}")),
@@ -429,17 +557,10 @@ impl Inner {
 
 /// "Not done" is said only when no sending of it is left that could still be carried out.
 fn not_done(flight: &Flight, refusal: Refusal) -> Outcome {
-    if flight.open > 0 && !flight.work.is_read() {
+    if flight.open > 0 && !flight.is_read {
         Outcome::Unknown
     } else {
         Outcome::NotDone(refusal)
-    }
-}
-
-fn bytes_of(work: &Work) -> usize {
-    match work {
-        Work::Keys(asks) => asks.iter().map(|ask| 64 + ask.command.bytes()).sum(),
-        Work::Change(bytes) | Work::Query(bytes) => 64 + bytes.len(),
     }
 }
 
@@ -451,5 +572,111 @@ fn sessions_cover(work: &Work) -> bool {
         }
         // Changes name the version they were planned on, or are idempotent.
         Work::Change(_) | Work::Query(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::{Command, ReplyError};
+    use crate::net::message::Ask;
+    use bytes::Bytes;
+
+    fn router() -> Router {
+        Router::new(Arc::new(Shared::new(NodeId(1))), 0, 7)
+    }
+
+    fn append(value: &Bytes) -> Ask {
+        let command = Command::Append { key: Bytes::from_static(b"k"), value: value.clone() };
+        Ask { command, session: None }
+    }
+
+    fn submit(router: &Router) -> (Ticket, UnitId) {
+        let work = Work::Keys(vec![append(&Bytes::from_static(b"v"))]);
+        let ticket = router.submit(vec![(Target::Group(GroupId(3)), work)], Mode::Cluster);
+        (ticket, UnitId(router.0.borrow().last_unit))
+    }
+
+    /// As if it had been forwarded once.
+    fn forward(router: &Router, id: UnitId) {
+        let mut inner = router.0.borrow_mut();
+        let Inner { sessions, flights, .. } = &mut *inner;
+        let flight = flights.get_mut(&id).unwrap();
+        sessions.number(GroupId(3), &mut flight.work, UnixMillis(0));
+        flight.numbered = Some(GroupId(3));
+        flight.open += 1;
+    }
+
+    fn refused() -> Outcome {
+        Outcome::Done(vec![ReplyError::not_done("too many unacknowledged replies").into()])
+    }
+
+    #[test]
+    fn what_fits_no_entry_is_refused_at_once_and_costs_nothing() {
+        actix_rt::System::new().block_on(async {
+            let router = router();
+            let value = Bytes::from(vec![0; 1024 * 1024]);
+            let asks = std::iter::repeat_with(|| append(&value)).take(65).collect();
+            let work = vec![(Target::Group(GroupId(3)), Work::Keys(asks))];
+            let settled = router.submit(work, Mode::Cluster).await;
+            assert_eq!(settled[0].outcome, Outcome::NotDone(Refusal::TooLarge));
+            assert_eq!(router.shared().request_bytes.load(std::sync::atomic::Ordering::Relaxed), 0);
+        });
+    }
+
+    #[test]
+    fn a_write_refused_by_its_session_is_tried_again_under_a_new_number() {
+        actix_rt::System::new().block_on(async {
+            let router = router();
+            let (_ticket, unit) = submit(&router);
+            forward(&router, unit);
+            router.answered(vec![Answer { unit, outcome: refused() }]);
+            let inner = router.0.borrow();
+            let flight = inner.flights.get(&unit).expect("not settled");
+            assert_eq!(flight.numbered, None);
+            assert!(matches!(&flight.work, Work::Keys(asks) if asks[0].session.is_none()));
+            assert!(matches!(flight.place, Place::Waiting(_)));
+        });
+    }
+
+    #[test]
+    fn with_another_copy_on_its_way_the_number_stays() {
+        actix_rt::System::new().block_on(async {
+            let router = router();
+            let (ticket, unit) = submit(&router);
+            forward(&router, unit);
+            forward(&router, unit);
+            router.answered(vec![Answer { unit, outcome: refused() }]);
+            assert_eq!(ticket.await[0].outcome, refused());
+        });
+    }
+
+    #[test]
+    fn what_has_settled_does_not_leave_any_more() {
+        actix_rt::System::new().block_on(async {
+            let router = router();
+            let (ticket, unit) = submit(&router);
+            let mut inner = router.0.borrow_mut();
+            let work = inner.flights[&unit].work.clone();
+            let units = vec![Unit { id: unit, group: GroupId(3), work }];
+            inner.outgoing.insert(Destination::Here(GroupId(3)), units.clone());
+            inner.settle(unit, Outcome::NotDone(Refusal::Busy));
+            inner.flush();
+            assert!(inner.flights.is_empty() && inner.outgoing.is_empty());
+            drop(inner);
+            assert_eq!(ticket.await[0].outcome, Outcome::NotDone(Refusal::Busy));
+        });
+    }
+
+    #[test]
+    fn a_sweep_that_ends_lets_the_next_begin() {
+        actix_rt::System::new().block_on(async {
+            let router = router();
+            router.0.borrow_mut().sweeping = true;
+            drop(Sweeping(router.clone()));
+            assert!(!router.0.borrow().sweeping);
+            assert!(!router.guarded("a test", |_| panic!("on purpose")));
+            assert!(router.guarded("a test", |_| {}), "the borrow has ended");
+        });
     }
 }

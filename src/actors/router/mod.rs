@@ -9,5 +9,6 @@ mod flight;
 mod sessions;
 mod ticket;
 
+pub(crate) use flight::UNIT_BYTES_MAX;
 pub use flight::{Mode, Router, Target, worker_of};
 pub use ticket::{Settled, Ticket};

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 
 /// Asks and operates an eraft cluster.
 ///
-/// Of a dev cluster, say where its folder is (--dir, default ./eraft-data). Of any other, say the QUIC address of
-/// at least one node (--endpoint) and where your certificate is (--certs).
+/// Of a dev cluster, say where its folder is (--dir, default ./eraft-data). Of any
+/// other, say the QUIC address of at least one node (--endpoint) and where your
+/// certificate is (--certs).
 ///
-/// Exit code 0: fine. 1: a negative answer (no such key). 2: trouble, also when the time is over.
+/// Exit code 0: fine. 1: a negative answer (no such key). 2: trouble, also when the
+/// time is over.
 #[derive(Debug, Parser)]
 #[command(name = "eraftctl", version, verbatim_doc_comment, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -24,10 +26,22 @@ pub(crate) struct Arguments {
 #[derive(Args, Debug)]
 pub(crate) struct Global {
     /// The folder of a dev cluster: its nodes and its certificates.
-    #[arg(long, env = "ERAFT_DIR", default_value = "./eraft-data", global = true, value_name = "DIR")]
+    #[arg(
+        long,
+        env = "ERAFT_DIR",
+        default_value = "./eraft-data",
+        global = true,
+        value_name = "DIR"
+    )]
     pub(crate) dir: PathBuf,
     /// Nodes to ask, by their QUIC addresses; goes before --dir.
-    #[arg(long, env = "ERAFT_ENDPOINT", global = true, value_delimiter = ',', value_name = "HOST:PORT,…")]
+    #[arg(
+        long,
+        env = "ERAFT_ENDPOINT",
+        global = true,
+        value_delimiter = ',',
+        value_name = "HOST:PORT,…"
+    )]
     pub(crate) endpoint: Vec<String>,
     /// The folder with ca.pem and admin.pem (or client.pem, which may only read and write keys).
     #[arg(long, env = "ERAFT_CERTS", global = true, value_name = "DIR")]

@@ -59,7 +59,9 @@ pub(crate) async fn run(reach: &Reach, bench: &Bench) -> Result<Answer, Trouble>
     }
     report(reach, bench, &tally)?;
     match tally.first_error {
-        Some(error) => Err(Trouble::new(format!("{} requests failed, the first: {error}", tally.errors))),
+        Some(error) => {
+            Err(Trouble::new(format!("{} requests failed, the first: {error}", tally.errors)))
+        }
         None => Ok(Answer::Yes),
     }
 }

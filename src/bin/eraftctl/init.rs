@@ -22,10 +22,15 @@ pub(crate) async fn run(reach: &Reach, data_groups: u32) -> Result<Answer, Troub
             reasons.push(reason);
             continue;
         }
-        let (cluster, existed) = match reach.ask(&endpoint.address, &AdminRequest::Init { data_groups }).await? {
+        let (cluster, existed) = match reach
+            .ask(&endpoint.address, &AdminRequest::Init { data_groups })
+            .await?
+        {
             AdminResponse::Initialised { cluster, existed } => (cluster.to_string(), existed),
             AdminResponse::Failed(reason) => return Err(Trouble::new(reason)),
-            _ => return Err(Trouble::new("the node gave an answer that does not fit the question")),
+            _ => {
+                return Err(Trouble::new("the node gave an answer that does not fit the question"));
+            }
         };
         if reach.json {
             print_json(&Document { cluster, existed })?;

@@ -82,7 +82,8 @@ fn answered(said: &[Said], node: NodeId) -> Result<(String, &NodeStatus), Troubl
             Err(reason) => reasons.push(reason.as_str()),
         }
     }
-    let more = if reasons.is_empty() { "name it with --endpoint".into() } else { reasons.join("; ") };
+    let more =
+        if reasons.is_empty() { "name it with --endpoint".into() } else { reasons.join("; ") };
     Err(Trouble::new(format!("node {} did not answer: {more}", node.0)))
 }
 

@@ -67,7 +67,12 @@ pub(crate) async fn run(reach: &Reach, version: Option<TableVersion>) -> Result<
 fn document(table: &Table) -> Document {
     let group = |(id, info): (&GroupId, &eraft::shard::GroupInfo)| Group {
         id: id.0,
-        buckets: table.owners.ranges_of(*id, Bounds::Actual).iter().map(ToString::to_string).collect(),
+        buckets: table
+            .owners
+            .ranges_of(*id, Bounds::Actual)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         bucket_count: table.bucket_count(*id),
         preferred_leader: info.preferred_leader.0,
         servers: info

@@ -53,16 +53,23 @@ struct DevNode {
 impl Reach {
     /// From the command line.
     pub(crate) fn new(global: &Global) -> Result<Self, Trouble> {
-        let timeout = Duration::try_from_secs_f64(global.timeout).ok().filter(|time| !time.is_zero());
-        let timeout = timeout.filter(|time| *time <= Duration::from_secs(24 * 3600)).ok_or_else(|| {
-            Trouble::new(format!("--timeout {} is no time in seconds, from above 0 to a day", global.timeout))
-        })?;
+        let timeout =
+            Duration::try_from_secs_f64(global.timeout).ok().filter(|time| !time.is_zero());
+        let timeout =
+            timeout.filter(|time| *time <= Duration::from_secs(24 * 3600)).ok_or_else(|| {
+                Trouble::new(format!(
+                    "--timeout {} is no time in seconds, from above 0 to a day",
+                    global.timeout
+                ))
+            })?;
         let (endpoints, certs) = if global.endpoint.is_empty() {
             let certs = global.certs.clone().unwrap_or_else(|| global.dir.join("certs"));
             (dev_endpoints(&global.dir)?, certs)
         } else {
             let certs = global.certs.clone().ok_or_else(|| {
-                Trouble::new("--endpoint needs --certs DIR, the folder with ca.pem and your certificate")
+                Trouble::new(
+                    "--endpoint needs --certs DIR, the folder with ca.pem and your certificate",
+                )
             })?;
             let endpoint = |address: &String| Endpoint { address: address.clone(), node: None };
             (global.endpoint.iter().map(endpoint).collect(), certs)
@@ -71,17 +78,29 @@ impl Reach {
         Ok(Self { endpoints, identity, timeout, json: global.json })
     }
 
-    /// A client of all nodes that are known.
+    /// A client of all nodes that are known, and that are a cluster.
     pub(crate) async fn client(&self) -> Result<Client, Trouble> {
-        self.client_from(0).await
+        let client = self.client_from(0).await?;
+        // Nodes without a cluster would let everything wait until the time is over.
+        match client.ask(&AdminRequest::Status).await? {
+            AdminResponse::Status(status) if status.cluster.is_none() => {
+                Err(Trouble::new(format!(
+                    "node {} belongs to no cluster yet; make one with `eraftctl init`",
+                    status.node.0
+                )))
+            }
+            _ => Ok(client),
+        }
     }
 
-    /// The same, which asks this one of them first.
+    /// A client that asks this one of them first.
     pub(crate) async fn client_from(&self, first: usize) -> Result<Client, Trouble> {
         let addresses = self.endpoints.iter().map(|endpoint| endpoint.address.clone());
         let options = ClientOptions { timeout: self.timeout, first, ..ClientOptions::default() };
         Client::connect(addresses, &self.identity, options).await.map_err(|error| {
-            Trouble::new(format!("no node answered: {error}; are they running? Their logs say more"))
+            Trouble::new(format!(
+                "no node answered: {error}; are they running? Their logs say more"
+            ))
         })
     }
 
@@ -99,18 +118,24 @@ impl Reach {
     }
 
     /// Asks one node one thing.
-    pub(crate) async fn ask(&self, address: &str, request: &AdminRequest) -> Result<AdminResponse, Trouble> {
+    pub(crate) async fn ask(
+        &self,
+        address: &str,
+        request: &AdminRequest,
+    ) -> Result<AdminResponse, Trouble> {
         let client = quic::Client::new(address, &self.identity, None, None);
         let client = client.map_err(|error| Trouble::new(error.to_string()))?;
         let frame = client.request(codec::encode(request), self.timeout).await;
         let frame = frame.map_err(|error| Trouble::new(error.to_string()))?;
-        codec::decode(&frame)
-            .map_err(|error| Trouble::new(format!("{address} gave an answer that cannot be read: {error}")))
+        codec::decode(&frame).map_err(|error| {
+            Trouble::new(format!("{address} gave an answer that cannot be read: {error}"))
+        })
     }
 
     /// The time is over.
     pub(crate) fn late(&self) -> Trouble {
-        let addresses: Vec<&str> = self.endpoints.iter().map(|endpoint| &*endpoint.address).collect();
+        let addresses: Vec<&str> =
+            self.endpoints.iter().map(|endpoint| &*endpoint.address).collect();
         Trouble::new(format!(
             "no answer within {} s from {}; see the nodes' logs, or give more --timeout",
             self.timeout.as_secs_f32(),
@@ -119,7 +144,11 @@ impl Reach {
     }
 }
 
-async fn status(endpoint: &Endpoint, identity: &Identity, deadline: Instant) -> Result<NodeStatus, String> {
+async fn status(
+    endpoint: &Endpoint,
+    identity: &Identity,
+    deadline: Instant,
+) -> Result<NodeStatus, String> {
     let left = || deadline.saturating_duration_since(Instant::now());
     let client = quic::Client::new(&endpoint.address, identity, endpoint.node, None);
     let client = client.map_err(|error| error.to_string())?;

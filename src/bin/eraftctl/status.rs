@@ -136,7 +136,8 @@ fn known_as(known: &BTreeMap<NodeId, String>, address: &str) -> Option<NodeId> {
 
 /// The nodes of the config table, if one of those that answered can tell.
 async fn table_nodes(reach: &Reach, said: &[Said]) -> BTreeMap<NodeId, String> {
-    let born = said.iter().filter(|(_, status)| status.as_ref().is_ok_and(|one| one.cluster.is_some()));
+    let born =
+        said.iter().filter(|(_, status)| status.as_ref().is_ok_and(|one| one.cluster.is_some()));
     for (endpoint, _) in born {
         let answer = reach.ask(&endpoint.address, &AdminRequest::Table(None)).await;
         if let Ok(AdminResponse::Table(TableAnswer::Found(table))) = answer {
@@ -174,7 +175,8 @@ fn node(said: &Said) -> Node {
         id: id(said).map(|node| node.0),
         alive: status.is_ok(),
         reason: status.err().cloned(),
-        quic: status.map_or_else(|_| endpoint.address.clone(), |status| status.addresses[0].clone()),
+        quic: status
+            .map_or_else(|_| endpoint.address.clone(), |status| status.addresses[0].clone()),
         told: status.ok().map(told),
     }
 }
@@ -198,9 +200,11 @@ fn told(status: &NodeStatus) -> Told {
 }
 
 fn group(id: u32, replicas: &BTreeMap<u32, &GroupStatus>) -> Group {
-    let most = |of: fn(&GroupStatus) -> u64| replicas.values().map(|one| of(one)).max().unwrap_or(0);
+    let most =
+        |of: fn(&GroupStatus) -> u64| replicas.values().map(|one| of(one)).max().unwrap_or(0);
     let commit = most(|one| one.commit.0);
-    let leading = replicas.iter().filter(|(_, one)| one.role == "leader").max_by_key(|(_, one)| one.term);
+    let leading =
+        replicas.iter().filter(|(_, one)| one.role == "leader").max_by_key(|(_, one)| one.term);
     let counting = leading.or_else(|| replicas.iter().max_by_key(|(_, one)| one.applied));
     let counted = |of: fn(&GroupStatus) -> u64| counting.map_or(0, |(_, one)| of(one));
     let replica = |(node, one): (&u32, &&GroupStatus)| Replica {

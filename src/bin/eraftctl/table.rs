@@ -6,7 +6,17 @@ use comfy_table::{Table, presets};
 /// `status`.
 pub(crate) fn status(document: &Document) -> String {
     let mut nodes = plain(&[
-        "NODE", "ALIVE", "REDIS", "CLUSTER PORT", "HTTP", "QUIC", "PID", "UP", "MEMORY", "DISK", "TABLE",
+        "NODE",
+        "ALIVE",
+        "REDIS",
+        "CLUSTER PORT",
+        "HTTP",
+        "QUIC",
+        "PID",
+        "UP",
+        "MEMORY",
+        "DISK",
+        "TABLE",
     ]);
     for node in &document.nodes {
         nodes.add_row(node_row(node));

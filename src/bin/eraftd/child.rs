@@ -43,9 +43,19 @@ enum State {
 
 impl Node {
     /// Starts a node.
-    pub(crate) fn start(dir: &Path, whole: &Plan, node: &DevNode, passed: &Passed) -> Result<Self, Trouble> {
+    pub(crate) fn start(
+        dir: &Path,
+        whole: &Plan,
+        node: &DevNode,
+        passed: &Passed,
+    ) -> Result<Self, Trouble> {
         let child = spawn(dir, whole, node, passed)?;
-        Ok(Self { plan: node.clone(), state: State::Running(child), started: Instant::now(), pause: BACK_OFF.0 })
+        Ok(Self {
+            plan: node.clone(),
+            state: State::Running(child),
+            started: Instant::now(),
+            pause: BACK_OFF.0,
+        })
     }
 
     /// Its process id, while it lives.
@@ -78,7 +88,12 @@ impl Node {
     }
 
     /// Starts it again, if it is dead and its pause is over.
-    pub(crate) fn revive(&mut self, dir: &Path, whole: &Plan, passed: &Passed) -> Result<(), Trouble> {
+    pub(crate) fn revive(
+        &mut self,
+        dir: &Path,
+        whole: &Plan,
+        passed: &Passed,
+    ) -> Result<(), Trouble> {
         let State::Dead(due) = self.state else { return Ok(()) };
         if Instant::now() < due {
             return Ok(());

@@ -98,9 +98,24 @@ pub(crate) struct Config {
 macro_rules! each_setting {
     ($do:ident) => {
         $do!(
-            node_id, data_dir, certs, quic, redis, redis_cluster, http, advertise, requirepass,
-            redis_tls_cert, redis_tls_key, redis_tls_ca, insecure_public, workers, zone,
-            debug_commands, pid_file, cluster
+            node_id,
+            data_dir,
+            certs,
+            quic,
+            redis,
+            redis_cluster,
+            http,
+            advertise,
+            requirepass,
+            redis_tls_cert,
+            redis_tls_key,
+            redis_tls_ca,
+            insecure_public,
+            workers,
+            zone,
+            debug_commands,
+            pid_file,
+            cluster
         )
     };
 }
@@ -115,17 +130,20 @@ const KEYS: &[&str] = each_setting!(keys);
 impl Config {
     /// Reads a file.
     pub(crate) fn read(path: &Path) -> Result<Self, Trouble> {
-        let length = std::fs::metadata(path).map_err(|error| Trouble::file("read", path, error))?.len();
+        let length =
+            std::fs::metadata(path).map_err(|error| Trouble::file("read", path, error))?.len();
         if length > FILE_BYTES_MAX {
             return Err(Trouble::file("read", path, "too large for a configuration"));
         }
-        let text = std::fs::read_to_string(path).map_err(|error| Trouble::file("read", path, error))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| Trouble::file("read", path, error))?;
         Self::parse(&text).map_err(|error| Trouble::new(format!("{}: {error}", path.display())))
     }
 
     /// Reads the text of a file. `node-id` and `node_id` are the same key.
     fn parse(text: &str) -> Result<Self, String> {
-        let given: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+        let given: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| error.to_string())?;
         let mut table = toml::Table::new();
         for (key, value) in given {
             let name = key.replace('-', "_");

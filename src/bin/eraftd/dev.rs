@@ -23,15 +23,18 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long the nodes may take to end before they are killed.
 const ENDING: Duration = Duration::from_secs(8);
 
-/// Starts a cluster of several nodes on this machine, for development and tests: real processes, real disks,
-/// mutual TLS between them, all on 127.0.0.1.
+/// Starts a cluster of several nodes on this machine, for development and tests.
 ///
-/// Node i listens on: Redis port + i - 1 (the whole cluster as one server), the same + 1000 (for Redis Cluster
-/// clients), the UDP port of the same number as the first (QUIC, for eraftctl), and HTTP port + i - 1 (/metrics,
-/// /healthz, /readyz). The line `ready` says that every group has a leader.
+/// Real processes, real disks, mutual TLS between them, all on 127.0.0.1. Node i has
+///   Redis          --redis-port + i - 1          the whole cluster as one server
+///   Redis Cluster  --redis-port + 1000 + i - 1   for clients that follow -MOVED
+///   QUIC (UDP)     --redis-port + i - 1          eraftctl and the other nodes
+///   HTTP           --http-port + i - 1           /metrics, /healthz, /readyz
+/// The line `ready` says that every group has a leader. Ctrl-C ends all.
 ///
-/// Then:  redis-cli -p 6379 set greeting hello
-///        eraftctl --dir eraft-data status
+/// Then:
+///   redis-cli -p 6379 set greeting hello
+///   eraftctl --dir eraft-data status
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct DevArguments {
@@ -80,6 +83,9 @@ pub(crate) fn run(arguments: DevArguments, log: &str) -> Result<(), Trouble> {
 fn prepare(arguments: DevArguments, log: &str) -> Result<Dev, Trouble> {
     let dir = std::path::absolute(&arguments.dir)
         .map_err(|error| Trouble::file("find", &arguments.dir, error))?;
+    if dir.exists() && !dir.is_dir() {
+        return Err(Trouble::new(format!("--dir {} is a file, not a folder", dir.display())));
+    }
     let groups = arguments.groups.unwrap_or(GROUPS);
     let mut plan = Plan::new(arguments.nodes, groups, arguments.redis_port, arguments.http_port)?;
     let lock_path = dir.join("lock");
@@ -93,7 +99,10 @@ fn prepare(arguments: DevArguments, log: &str) -> Result<Dev, Trouble> {
             )));
         }
         if before.born && arguments.groups.is_some_and(|groups| groups != before.groups) {
-            say(&format!("--groups matters at the first start only; this cluster was made with {}", before.groups));
+            say(&format!(
+                "--groups matters at the first start only; this cluster was made with {}",
+                before.groups
+            ));
         }
         if before.born {
             (plan.groups, plan.born) = (before.groups, true);
@@ -141,7 +150,8 @@ impl Dev {
         }
         nodes.iter().for_each(|node| self.introduce(node));
 
-        let living = |nodes: &[Node]| nodes.iter().map(|node| node.pid().is_some()).collect::<Vec<_>>();
+        let living =
+            |nodes: &[Node]| nodes.iter().map(|node| node.pid().is_some()).collect::<Vec<_>>();
         let (alive, watched) = watch::channel(living(&nodes));
         let waiting = ready::wait(self.plan.clone(), self.dir.clone(), watched);
         let mut waiting = std::pin::pin!(waiting);
@@ -229,7 +239,10 @@ async fn end(nodes: &mut [Node]) {
         }
     };
     if timeout(ENDING, gone).await.is_err() {
-        say(&format!("some nodes have not ended after {:.0} s; killing them", begun.elapsed().as_secs_f32()));
+        say(&format!(
+            "some nodes have not ended after {:.0} s; killing them",
+            begun.elapsed().as_secs_f32()
+        ));
     }
     kill_rest(nodes);
 }

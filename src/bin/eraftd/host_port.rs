@@ -82,9 +82,8 @@ impl FromStr for Cluster {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut cluster = Self::default();
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-            let (node, address) = entry
-                .split_once('=')
-                .ok_or_else(|| format!("{entry:?} is no NODE=HOST:PORT"))?;
+            let (node, address) =
+                entry.split_once('=').ok_or_else(|| format!("{entry:?} is no NODE=HOST:PORT"))?;
             cluster.add(node.trim(), address.trim().parse()?)?;
         }
         Ok(cluster)
@@ -107,10 +106,12 @@ impl<'de> Deserialize<'de> for Cluster {
         }
         let cluster = match Form::deserialize(deserializer) {
             Ok(Form::Text(text)) => text.parse(),
-            Ok(Form::Table(entries)) => entries.iter().try_fold(Self::default(), |mut all, (node, address)| {
-                all.add(node, address.parse()?)?;
-                Ok(all)
-            }),
+            Ok(Form::Table(entries)) => {
+                entries.iter().try_fold(Self::default(), |mut all, (node, address)| {
+                    all.add(node, address.parse()?)?;
+                    Ok(all)
+                })
+            }
             Err(_) => Err("cluster is a text \"1=HOST:PORT,…\" or a table of them".to_owned()),
         };
         cluster.map_err(de::Error::custom)
@@ -137,7 +138,9 @@ mod tests {
     fn a_cluster_is_a_list_of_nodes() {
         let cluster: Cluster = "1=a:1, 3=b:2".parse().unwrap();
         assert_eq!(cluster.0.keys().copied().collect::<Vec<_>>(), [1, 3]);
-        for (text, said) in [("a:1", "NODE="), ("0=a:1", "\"0\""), ("1=a:1,1=b:1", "twice"), ("1=a", "\"a\"")] {
+        for (text, said) in
+            [("a:1", "NODE="), ("0=a:1", "\"0\""), ("1=a:1,1=b:1", "twice"), ("1=a", "\"a\"")]
+        {
             let error = text.parse::<Cluster>().unwrap_err();
             assert!(error.contains(said), "{text}: {error}");
         }

@@ -50,7 +50,9 @@ impl Plan {
         let last = nodes.saturating_sub(1);
         let over = |what: &str, first: u16, room: u16| match first.checked_add(room) {
             Some(_) if first > 0 => Ok(()),
-            _ => Err(Trouble::new(format!("{what} {first} leaves no room for {nodes} nodes up to port 65535; choose another"))),
+            _ => Err(Trouble::new(format!(
+                "{what} {first} leaves no room for {nodes} nodes up to port 65535; choose another"
+            ))),
         };
         over("--redis-port", redis, CLUSTER_PORT_ABOVE.saturating_add(last))?;
         over("--http-port", http, last)?;
@@ -87,7 +89,9 @@ impl Plan {
             Ok(_) => {}
         }
         let bytes = std::fs::read(&path).map_err(|error| Trouble::file("read", &path, error))?;
-        serde_json::from_slice(&bytes).map(Some).map_err(|error| Trouble::file("understand", &path, error))
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|error| Trouble::file("understand", &path, error))
     }
 
     /// Replaces `dev.json`, synced.
@@ -146,7 +150,10 @@ mod tests {
     fn ports_follow_the_numbers() {
         let plan = Plan::new(3, 2, 6379, 8080).unwrap();
         let last = &plan.nodes[2];
-        assert_eq!((last.id, &*last.redis, &*last.cluster), (3, "127.0.0.1:6381", "127.0.0.1:7381"));
+        assert_eq!(
+            (last.id, &*last.redis, &*last.cluster),
+            (3, "127.0.0.1:6381", "127.0.0.1:7381")
+        );
         assert_eq!((&*last.http, &*last.quic), ("127.0.0.1:8082", "127.0.0.1:6381"));
         assert_eq!(plan.cluster(), "1=127.0.0.1:6379,2=127.0.0.1:6380,3=127.0.0.1:6381");
     }

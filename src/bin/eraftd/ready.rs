@@ -127,7 +127,11 @@ async fn table_groups(client: &Client) -> Option<BTreeSet<GroupId>> {
     }
 }
 
-async fn ask(client: &Client, request: &AdminRequest, within: Duration) -> Result<AdminResponse, String> {
+async fn ask(
+    client: &Client,
+    request: &AdminRequest,
+    within: Duration,
+) -> Result<AdminResponse, String> {
     let frame = client.request(codec::encode(request), within).await;
     let frame = frame.map_err(|error| error.to_string())?;
     codec::decode(&frame).map_err(|error| format!("{}: {error}", client.address()))
@@ -149,7 +153,10 @@ fn missing(groups: &BTreeSet<GroupId>, answers: &Answers, strict: bool) -> Vec<S
                 let replica = status.groups.iter().find(|one| one.group == *group);
                 let fine = replica.is_some_and(|one| one.leader.is_some() || one.role == "failed");
                 if !fine {
-                    missing.push(format!("node {} does not know the leader of group {}", status.node.0, group.0));
+                    missing.push(format!(
+                        "node {} does not know the leader of group {}",
+                        status.node.0, group.0
+                    ));
                 }
             }
         }
@@ -216,7 +223,10 @@ mod tests {
         let answers: Answers = [(1, Some(one.clone())), (2, Some(two)), (3, None)].into();
         assert_eq!(missing(&groups, &answers, false), [""; 0]);
         let strict = missing(&groups, &answers, true);
-        assert_eq!(strict, ["node 1 does not know the leader of group 1", "node 3 does not answer"]);
+        assert_eq!(
+            strict,
+            ["node 1 does not know the leader of group 1", "node 3 does not answer"]
+        );
         let alone: Answers = [(1, Some(one))].into();
         assert_eq!(missing(&groups, &alone, false), ["group 1 has no leader"]);
     }

@@ -8,13 +8,17 @@ use std::path::PathBuf;
 
 /// Runs one node until SIGTERM, SIGINT or the SHUTDOWN command.
 ///
-/// Every setting is a flag, an environment variable (shown below) and a key of the TOML file (the flag's name
-/// without dashes in front). A flag goes before the environment, that before the file, that before the default.
-/// A new cluster's nodes wait, once they all run, for one `eraftctl init`.
+/// Every setting is a flag, an environment variable (named below) and a key of
+/// the TOML file (the flag's name without the dashes in front). A flag goes before
+/// the environment, that before the file, that before the default. The nodes of a
+/// new cluster, once they all run, wait for one `eraftctl init`.
 ///
-/// Example:
-///   eraftctl cert init certs && eraftctl cert issue certs --node 1
-///   eraftd run --node-id 1 --data-dir data-1 --certs certs --cluster 1=127.0.0.1:6379
+/// Example, a cluster of one node:
+///   eraftctl cert init certs
+///   eraftctl cert issue certs --node 1
+///   eraftctl cert issue certs --admin
+///   eraftd run --node-id 1 --data-dir data --certs certs --cluster 1=127.0.0.1:6379
+///   eraftctl --endpoint 127.0.0.1:6379 --certs certs init
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RunArguments {

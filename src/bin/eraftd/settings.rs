@@ -18,7 +18,9 @@ pub(crate) fn cluster_port(config: &Config) -> Result<Option<HostPort>, Trouble>
         return Ok(config.redis_cluster.clone());
     };
     let port = redis.port.checked_add(CLUSTER_PORT_ABOVE).ok_or_else(|| {
-        Trouble::new(format!("--redis {redis} leaves no port {CLUSTER_PORT_ABOVE} above it; give --redis-cluster"))
+        Trouble::new(format!(
+            "--redis {redis} leaves no port {CLUSTER_PORT_ABOVE} above it; give --redis-cluster"
+        ))
     })?;
     Ok(Some(HostPort { host: redis.host.clone(), port }))
 }
@@ -37,15 +39,22 @@ pub(crate) fn check(config: Config) -> Result<NodeSettings, Trouble> {
     if node == 0 {
         return Err(Trouble::new("node ids count from 1"));
     }
-    let data_dir = config.data_dir.ok_or_else(|| missing("--data-dir", "where the data is kept"))?;
-    let certs_dir = config.certs.ok_or_else(|| missing("--certs", "the folder with the certificates"))?;
-    let cluster = config.cluster.ok_or_else(|| missing("--cluster", "the nodes that found the cluster"))?;
+    let data_dir =
+        config.data_dir.ok_or_else(|| missing("--data-dir", "where the data is kept"))?;
+    let certs_dir =
+        config.certs.ok_or_else(|| missing("--certs", "the folder with the certificates"))?;
+    let cluster =
+        config.cluster.ok_or_else(|| missing("--cluster", "the nodes that found the cluster"))?;
     let own = own_entry(&cluster, node)?;
 
     let redis_tls = match (config.redis_tls_cert, config.redis_tls_key, config.redis_tls_ca) {
         (Some(certificate), Some(key), client_ca) => Some(RedisTls { certificate, key, client_ca }),
         (None, None, None) => None,
-        _ => return Err(Trouble::new("--redis-tls-cert and --redis-tls-key go together, and --redis-tls-ca with them")),
+        _ => {
+            return Err(Trouble::new(
+                "--redis-tls-cert and --redis-tls-key go together, and --redis-tls-ca with them",
+            ));
+        }
     };
     let password = config.requirepass;
     if password.as_deref() == Some("") {
@@ -62,7 +71,8 @@ pub(crate) fn check(config: Config) -> Result<NodeSettings, Trouble> {
     let mut announce = Vec::new();
     for (flag, asked) in asked {
         let asked = asked.ok_or_else(|| missing(flag, "where to listen"))?;
-        let address = asked.resolve().map_err(|error| Trouble::new(format!("{flag} {asked}: {error}")))?;
+        let address =
+            asked.resolve().map_err(|error| Trouble::new(format!("{flag} {asked}: {error}")))?;
         announce.push(announced(flag, &asked, address, own, config.advertise.as_deref())?);
         listen.push(address);
     }
@@ -78,7 +88,11 @@ pub(crate) fn check(config: Config) -> Result<NodeSettings, Trouble> {
         certs_dir,
         listen,
         announce: announce.try_into().expect("four of four"),
-        cluster: cluster.0.into_iter().map(|(node, address)| (NodeId(node), address.to_string())).collect(),
+        cluster: cluster
+            .0
+            .into_iter()
+            .map(|(node, address)| (NodeId(node), address.to_string()))
+            .collect(),
         password,
         redis_tls,
         workers: config.workers.unwrap_or(1).max(1),
@@ -121,7 +135,9 @@ fn announced(
         }
         None => asked.to_string(),
     };
-    let refused = |why: &str| Trouble::new(format!("--advertise: {text:?} is no address that others can reach{why}"));
+    let refused = |why: &str| {
+        Trouble::new(format!("--advertise: {text:?} is no address that others can reach{why}"))
+    };
     match Address::parse(&text) {
         Ok(parsed) if is_unspecified(parsed.host) => Err(refused("")),
         Ok(_) => Ok(text),
@@ -207,7 +223,10 @@ mod tests {
     fn a_public_port_needs_password_and_tls() {
         let public = |config: &mut Config| config.redis = host_port("0.0.0.0:6379");
         assert!(refused(public).contains("--insecure-public"));
-        assert!(refused(|config| config.redis_cluster = host_port("[::]:7")).contains("--insecure-public"));
+        assert!(
+            refused(|config| config.redis_cluster = host_port("[::]:7"))
+                .contains("--insecure-public")
+        );
         let half = |config: &mut Config| {
             public(config);
             config.requirepass = Some("p".into());
@@ -225,12 +244,26 @@ mod tests {
         assert!(refused(|config| config.node_id = None).contains("ERAFT_NODE_ID"));
         assert!(refused(|config| config.cluster = None).contains("--cluster"));
         assert!(refused(|config| config.node_id = Some(3)).contains("names 1, 2"));
-        assert!(refused(|config| config.cluster = Some("2=0.0.0.0:1".parse().unwrap())).contains("0.0.0.0"));
-        assert!(refused(|config| config.redis_tls_key = Some("/k".into())).contains("--redis-tls-cert"));
-        assert!(refused(|config| config.requirepass = Some(String::new())).contains("--requirepass"));
-        assert!(refused(|config| config.http = host_port("127.0.0.1:7379")).contains("--redis-cluster"));
-        assert!(refused(|config| config.redis = host_port("127.0.0.1:65000")).contains("--redis-cluster"));
+        assert!(
+            refused(|config| config.cluster = Some("2=0.0.0.0:1".parse().unwrap()))
+                .contains("0.0.0.0")
+        );
+        assert!(
+            refused(|config| config.redis_tls_key = Some("/k".into())).contains("--redis-tls-cert")
+        );
+        assert!(
+            refused(|config| config.requirepass = Some(String::new())).contains("--requirepass")
+        );
+        assert!(
+            refused(|config| config.http = host_port("127.0.0.1:7379")).contains("--redis-cluster")
+        );
+        assert!(
+            refused(|config| config.redis = host_port("127.0.0.1:65000"))
+                .contains("--redis-cluster")
+        );
         assert!(refused(|config| config.advertise = Some("a b".into())).contains("--advertise"));
-        assert!(refused(|config| config.http = host_port("no-such-host.invalid:1")).contains("--http"));
+        assert!(
+            refused(|config| config.http = host_port("no-such-host.invalid:1")).contains("--http")
+        );
     }
 }

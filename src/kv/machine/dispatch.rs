@@ -33,7 +33,10 @@ impl Machine {
             }
             Command::Persist { key } => self.persist(rows, key),
             Command::Flush => self.forget_all_keys(),
-            reads => self.answer(rows, reads, self.meta.time),
+            reads => {
+                let answer = self.answer(rows, reads, self.meta.time);
+                self.budget.answered(answer)
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 //! | `layout` | how rows look |
 //! | `fault` | what can go wrong |
 //! | `meta` | the row that says how far all others are |
+//! | `budget` | what one entry may cost |
 //! | `buckets` | which buckets are owned, in which epoch, and how much each holds |
 //! | `slot` | one key: found, written, removed, counted, with its place in the index of deadlines |
 //! | `sweep` | removes what is due |
@@ -17,6 +18,7 @@
 //! that all replicas hold equal rows; and all state is in rows after [`Machine::flush_meta`].
 
 mod buckets;
+mod budget;
 mod counters;
 mod dispatch;
 mod expiry;

@@ -126,6 +126,7 @@ impl Machine {
         parts.iter().for_each(|part| row.extend_from_slice(part));
         let stored = Stored { deadline, value_bytes: value_bytes as u64 };
         self.account(rows, &slot, Some(stored));
+        self.budget.wrote(slot.row.len() + row.len());
         rows.put(slot.row, Bytes::from(row));
     }
 

@@ -1,8 +1,9 @@
 //! The machine itself: how it is born and opened, applies an entry, answers a read, and writes down
 //! what it keeps in memory.
 
+use super::budget::Budget;
 use super::buckets::Buckets;
-use super::fault::{ApplyError, Fault, OpenError};
+use super::fault::{Answer, ApplyError, Fault, OpenError};
 use super::layout::{Layout, due_deadline};
 use super::meta::Meta;
 use crate::codec;
@@ -54,6 +55,8 @@ pub struct Machine {
     pub(super) next_due: Option<UnixMillis>,
     /// No due row has a deadline before this one.
     pub(super) swept: UnixMillis,
+    /// What the present entry has cost.
+    pub(super) budget: Budget,
 }
 
 const SESSION: &[u8] = b"session";
@@ -83,6 +86,7 @@ impl Machine {
             sessions: Sessions::default(),
             next_due: None,
             swept: UnixMillis(0),
+            budget: Budget::default(),
         };
         machine.flush_meta(rows);
         machine
@@ -106,6 +110,7 @@ impl Machine {
             sessions: open_sessions(layout, rows)?,
             next_due: first_due(layout, rows)?,
             swept: UnixMillis(0),
+            budget: Budget::default(),
         }))
     }
 
@@ -145,6 +150,7 @@ impl Machine {
             return Err(ApplyError::OutOfOrder { index, applied });
         }
         let mut replies = Vec::new();
+        self.budget = Budget::default();
         if !payload.is_empty() {
             let reader = EntryReader::new(payload)?;
             self.meta.time = self.meta.time.max(reader.time());
@@ -174,15 +180,22 @@ impl Machine {
         if let Some(request) = request {
             match self.sessions.judge(request, self.meta.time, &self.meta.session_limits) {
                 Verdict::Apply => {}
-                Verdict::Again(reply) => return Ok(reply),
+                Verdict::Again(reply) => {
+                    self.budget.replied(&reply);
+                    return Ok(reply);
+                }
                 Verdict::Refuse(error) => return Ok(error.into()),
             }
         }
-        let reply = match self.run(rows, command) {
+        let admitted = self.budget.admit(command).map_err(Fault::from);
+        let reply = match admitted.and_then(|()| self.run(rows, command)) {
             Ok(reply) => reply,
             Err(Fault::Refused(error)) => error.into(),
             Err(Fault::Damaged(row)) => return Err(row.into()),
         };
+        if command.is_write() {
+            self.budget.replied(&reply);
+        }
         // Errors are recorded too: a client that was told "not done" must not be proved wrong by a
         // second copy of its request that is still on its way.
         if let Some(request) = request {
@@ -195,11 +208,27 @@ impl Machine {
     /// whether a key is there is judged by replicated time alone.
     #[must_use]
     pub fn read(&self, rows: &impl Rows, command: &Command, now: UnixMillis) -> Reply {
-        match self.answer(rows, command, now.max(self.meta.time)) {
-            Ok(reply) => reply,
-            Err(Fault::Refused(error)) => error.into(),
-            Err(Fault::Damaged(row)) => ReplyError::not_done(row).into(),
-        }
+        reply_of(self.answer(rows, command, now.max(self.meta.time)))
+    }
+
+    /// Answers the commands of one unit, none of which is a write; see [`Machine::read`]. If the replies
+    /// together would be too large, some of them are errors.
+    #[must_use]
+    pub fn read_all<'a>(
+        &self,
+        rows: &impl Rows,
+        commands: impl IntoIterator<Item = &'a Command>,
+        now: UnixMillis,
+    ) -> Vec<Reply> {
+        let mut budget = Budget::default();
+        let read = |command| {
+            let answer = budget
+                .admit(command)
+                .map_err(Fault::from)
+                .and_then(|()| self.answer(rows, command, now.max(self.meta.time)));
+            reply_of(budget.answered(answer))
+        };
+        commands.into_iter().map(read).collect()
     }
 
     /// Writes down what is kept in memory, so that the rows are all there is to know.
@@ -230,6 +259,15 @@ impl Machine {
             buckets: self.buckets.owned(),
             sessions: self.sessions.len() as u64,
         }
+    }
+}
+
+/// What the asker of a read is told.
+fn reply_of(answer: Answer) -> Reply {
+    match answer {
+        Ok(reply) => reply,
+        Err(Fault::Refused(error)) => error.into(),
+        Err(Fault::Damaged(row)) => ReplyError::not_done(row).into(),
     }
 }
 

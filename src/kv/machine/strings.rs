@@ -1,5 +1,6 @@
 //! GET, SET and their kin, and the commands that look at or change a part of a value.
 
+use super::budget::Budget;
 use super::fault::Answer;
 use super::layout::Held;
 use super::slot::Life;
@@ -16,7 +17,8 @@ impl Machine {
     }
 
     pub(super) fn mget(&self, rows: &impl Rows, keys: &[Bytes]) -> Answer {
-        let values = keys.iter().map(|key| self.get(rows, key));
+        let mut budget = Budget::default();
+        let values = keys.iter().map(|key| budget.answered(self.get(rows, key)));
         Ok(Reply::Array(values.collect::<Result<_, _>>()?))
     }
 
@@ -41,6 +43,9 @@ impl Machine {
             Condition::IfAbsent => before.is_none(),
             Condition::IfPresent => before.is_some(),
         };
+        if let Some(held) = before.as_ref().filter(|_| get) {
+            self.budget.check_reply(held.value.len())?;
+        }
         if met {
             let life = match (&before, expiry) {
                 (Some(held), Expiry::Keep) => Life::of(held),
@@ -96,6 +101,7 @@ impl Machine {
     pub(super) fn get_del(&mut self, rows: &mut impl Rows, key: &Bytes) -> Answer {
         let mut slot = self.find(rows, key)?;
         let before = slot.live.take();
+        self.budget.check_reply(before.as_ref().map_or(0, |held| held.value.len()))?;
         self.remove(rows, slot);
         Ok(bulk_or_nil(before))
     }
@@ -113,6 +119,7 @@ impl Machine {
         };
         let mut slot = self.find(rows, key)?;
         let Some(held) = slot.live.take() else { return Ok(Reply::Nil) };
+        self.budget.check_reply(held.value.len())?;
         if let Some(life) = given.filter(|life| *life != Life::of(&held)) {
             self.put(rows, slot, life, &held.value);
         }

@@ -1,5 +1,6 @@
 //! Tests of the whole machine, over rows in memory.
 
+mod budget;
 mod counters;
 mod expiry;
 mod keyspace;

@@ -12,6 +12,9 @@ use bytes::Bytes;
 /// The keys and values of one command on one bucket, bytes: what fits an entry, wrapping included.
 pub const COMMAND_BYTES_MAX: usize = ENTRY_BYTES_MAX - 64 * 1024;
 
+/// The first word of [`ReplyError::outcome_unknown`].
+const UNKNOWN: &str = "UNKNOWN";
+
 /// A command over several buckets, in parts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
@@ -19,6 +22,8 @@ pub struct Split {
     pub parts: Vec<Part>,
     /// How their replies become one.
     pub join: Join,
+    /// Whether it may change state. A write that was carried out in part is not "not done".
+    pub writes: bool,
 }
 
 /// What one bucket has to do.
@@ -44,16 +49,16 @@ pub enum Join {
 }
 
 impl Split {
-    /// The reply to the client, given those to the parts, in their order. An error of any part is the
-    /// error of the whole; other parts may have been carried out.
+    /// The reply to the client, given those to the parts, in their order. An error of any part is an
+    /// error of the whole.
     ///
     /// # Panics
     /// When there are not as many replies as parts.
     #[must_use]
     pub fn join(&self, replies: Vec<Reply>) -> Reply {
         assert_eq!(replies.len(), self.parts.len(), "a reply for each part");
-        if let Some(error) = replies.iter().find(|reply| matches!(reply, Reply::Error(_))) {
-            return error.clone();
+        if let Some(error) = Self::trouble(&replies, self.writes) {
+            return error.into();
         }
         match self.join {
             Join::AllOk => Reply::Ok,
@@ -81,6 +86,29 @@ impl Split {
                 Reply::Array(all)
             }
         }
+    }
+
+    /// The error of the whole, if any part has one. When a write was carried out in one part and not in
+    /// another, or nobody knows, then its outcome is "unknown": whoever sends it again after a "not
+    /// done" must not find that some of it happens twice.
+    #[must_use]
+    pub fn trouble(replies: &[Reply], writes: bool) -> Option<ReplyError> {
+        let errors = || {
+            replies.iter().filter_map(|reply| match reply {
+                Reply::Error(error) => Some(error),
+                _ => None,
+            })
+        };
+        let first = errors().next()?;
+        if !writes {
+            return Some(first.clone());
+        }
+        if errors().count() < replies.len() {
+            let why = first.text.split(" (").next().unwrap_or_default();
+            let why = format!("carried out in part: another part met {} {why}", first.code);
+            return Some(ReplyError::outcome_unknown(why));
+        }
+        Some(errors().find(|error| error.code == UNKNOWN).unwrap_or(first).clone())
     }
 }
 
@@ -114,7 +142,10 @@ pub(super) fn by_bucket<T>(
     }
     match <[Part; 1]>::try_from(parts) {
         Ok([part]) => Ok(Parsed::Data(part.command)),
-        Err(parts) => Ok(Parsed::Split(Split { parts, join })),
+        Err(parts) => {
+            let writes = parts.iter().any(|part| part.command.is_write());
+            Ok(Parsed::Split(Split { parts, join, writes }))
+        }
     }
 }
 
@@ -172,13 +203,32 @@ mod tests {
     }
 
     #[test]
-    fn one_error_is_the_error_of_all_and_numbers_add_up() {
+    fn numbers_add_up_and_one_error_of_a_read_is_the_error_of_all() {
+        let exists = |keys| Command::Exists { keys };
+        let split = by_bucket(words(&["a", "b", "c"]), |key| key, Join::Sum, exists).unwrap();
+        let Parsed::Split(split) = split else { panic!() };
+        let one = Reply::Integer(1);
+        assert_eq!(split.join(vec![one.clone(), one.clone(), one.clone()]), Reply::Integer(3));
+        let error = Reply::from(ReplyError::not_done("x"));
+        assert_eq!(split.join(vec![one.clone(), error.clone(), one]), error);
+    }
+
+    #[test]
+    fn a_write_done_in_part_is_never_called_not_done() {
         let del = |keys| Command::Del { keys };
         let split = by_bucket(words(&["a", "b", "c"]), |key| key, Join::Sum, del).unwrap();
         let Parsed::Split(split) = split else { panic!() };
         let one = Reply::Integer(1);
-        assert_eq!(split.join(vec![one.clone(), one.clone(), one.clone()]), Reply::Integer(3));
-        let error = Reply::from(ReplyError::err("x"));
-        assert_eq!(split.join(vec![one.clone(), error.clone(), one]), error);
+        let not_done = Reply::from(ReplyError::not_done("busy"));
+        let unknown = Reply::from(ReplyError::outcome_unknown("late"));
+        let text = |replies: &[&Reply]| match split.join(replies.iter().map(|r| (*r).clone()).collect()) {
+            Reply::Error(error) => error.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let partly = text(&[&one, &not_done, &one]);
+        assert!(partly.starts_with("UNKNOWN carried out in part: "), "{partly}");
+        assert!(partly.contains("busy") && !partly.contains("(not done)"), "{partly}");
+        assert!(text(&[&not_done, &unknown, &not_done]).starts_with("UNKNOWN "));
+        assert!(text(&[&not_done, &not_done, &not_done]).ends_with("(not done)"));
     }
 }

@@ -10,4 +10,5 @@ pub use admin::{
     AdminRequest, AdminResponse, GroupStatus, NodeStatus, ReplicaProgress, TableAnswer,
 };
 pub use peer::{Identity, PeerMessage, RaftFrame, SnapshotFrame};
+pub(crate) use unit::COMMAND_WRAPPING_BYTES;
 pub use unit::{Answer, Ask, Outcome, Refusal, Unit, UnitId, Work};

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct UnitId(pub u64);
 
+/// What a command is charged with besides its keys and values, bytes.
+pub(crate) const COMMAND_WRAPPING_BYTES: usize = 80;
+
 /// One command of a unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ask {
@@ -20,6 +23,14 @@ pub struct Ask {
     pub command: Command,
     /// For a write that may be sent again: the session that makes it apply once.
     pub session: Option<SessionRef>,
+}
+
+impl Ask {
+    /// Its part of [`Work::bytes`].
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        COMMAND_WRAPPING_BYTES + self.command.bytes()
+    }
 }
 
 /// What a unit asks for.
@@ -41,6 +52,16 @@ impl Work {
             Work::Keys(asks) => asks.iter().all(|ask| !ask.command.is_write()),
             Work::Change(_) => false,
             Work::Query(_) => true,
+        }
+    }
+
+    /// An upper bound of what it takes in an entry or a frame, bytes: a command's fields besides its
+    /// keys and values, with its session, take less than [`COMMAND_WRAPPING_BYTES`].
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Work::Keys(asks) => asks.iter().map(Ask::bytes).sum(),
+            Work::Change(bytes) | Work::Query(bytes) => COMMAND_WRAPPING_BYTES + bytes.len(),
         }
     }
 
@@ -89,6 +110,9 @@ pub enum Refusal {
     /// The node is stopping.
     #[error("stopping")]
     Stopping,
+    /// Larger than an entry of the log may be. Sending it again is safe and of no use.
+    #[error("larger than one entry of the log may be")]
+    TooLarge,
 }
 
 /// What became of a unit.
@@ -109,4 +133,51 @@ pub struct Answer {
     pub unit: UnitId,
     /// What became of it.
     pub outcome: Outcome,
+}
+
+impl Answer {
+    /// An upper bound of what it takes in a frame, bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const FIXED: usize = 32;
+        match &self.outcome {
+            Outcome::Done(replies) => FIXED + replies.iter().map(Reply::bytes).sum::<usize>(),
+            Outcome::NotDone(_) | Outcome::Unknown => FIXED,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+    use crate::kv::{Condition, Deadline, Expiry};
+    use crate::time::UnixMillis;
+
+    #[test]
+    fn what_a_unit_is_charged_with_is_not_less_than_what_it_takes() {
+        let command = Command::Set {
+            key: Bytes::from(vec![1; 300]),
+            value: Bytes::from(vec![1; 70_000]),
+            condition: Condition::IfPresent,
+            expiry: Expiry::Set(Deadline::At(i64::MIN)),
+            get: true,
+        };
+        let session = SessionRef {
+            client: u64::MAX,
+            sequence: u64::MAX,
+            lowest_unanswered: u64::MAX,
+            expires: UnixMillis(u64::MAX),
+        };
+        let work = Work::Keys(vec![Ask { command: command.clone(), session: Some(session) }]);
+        assert!(codec::encode(&work).len() <= work.bytes());
+        let mut entry = crate::kv::EntryBuilder::new(UnixMillis(0));
+        let empty = entry.bytes();
+        entry.push(&command, Some(session));
+        assert!(entry.bytes() - empty <= work.bytes());
+
+        let replies = vec![Reply::Bulk(Bytes::from(vec![1; 20_000])), Reply::Integer(i64::MIN)];
+        let answer = Answer { unit: UnitId(u64::MAX), outcome: Outcome::Done(replies) };
+        assert!(codec::encode(&answer).len() <= answer.bytes());
+    }
 }

@@ -16,6 +16,7 @@
 //! therefore one thread makes all of them, and nobody waits for that thread with a lock in hand.
 
 mod batch;
+mod cache;
 mod chunk;
 mod compact;
 #[cfg(test)]

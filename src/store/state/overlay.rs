@@ -12,12 +12,14 @@
 //! and while [`Overlay::must_wait`], wait for `written` and do nothing else.
 
 use super::batch::{Batch, BatchNumber, FrozenBatch};
+use super::cache::RowCache;
 use super::layers::Layers;
 use super::store::{StateError, StateStore};
 use crate::ids::{GroupId, Index};
 use crate::limits;
 use crate::rows::Rows;
 use bytes::Bytes;
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
@@ -37,6 +39,8 @@ pub struct Overlay {
     frozen_bytes: usize,
     last_frozen: BatchNumber,
     step: Option<Undo>,
+    /// In front of all layers.
+    cache: RefCell<RowCache>,
     /// The first read of the store that failed.
     error: OnceLock<StateError>,
 }
@@ -52,6 +56,7 @@ impl Overlay {
             frozen_bytes: 0,
             last_frozen: BatchNumber(0),
             step: None,
+            cache: RefCell::new(RowCache::new(limits::ROW_CACHE_BYTES)),
             error: OnceLock::new(),
         }
     }
@@ -75,6 +80,7 @@ impl Overlay {
     /// a step under way this does nothing.
     pub fn undo_step(&mut self) {
         for (key, before) in self.step.take().unwrap_or_default().into_iter().rev() {
+            self.cache.get_mut().forget(&key);
             self.active.unset(key, before);
         }
     }
@@ -105,6 +111,7 @@ impl Overlay {
     pub fn discard(&mut self, prefix: &[u8], group: GroupId) {
         assert!(self.step.is_none(), "a step under way is undone, not discarded");
         self.active.discard(prefix, group);
+        self.cache.get_mut().clear();
     }
 
     /// Takes the active batch for the state thread; `None` if [`Overlay::can_freeze`] is false. Hand the
@@ -147,6 +154,12 @@ impl Overlay {
         self.active.bytes() + self.frozen_bytes
     }
 
+    /// Bytes of the rows that are not frozen yet.
+    #[must_use]
+    pub fn active_bytes(&self) -> usize {
+        self.active.bytes()
+    }
+
     /// Whether apply has to pause until the state thread has written something. False while there is
     /// something to freeze: waiting then could be for ever.
     #[must_use]
@@ -178,6 +191,7 @@ impl Overlay {
     }
 
     fn set(&mut self, key: Vec<u8>, value: Option<Bytes>) {
+        self.cache.get_mut().put(&key, value.clone());
         match &mut self.step {
             None => {
                 self.active.set(key, value);
@@ -192,13 +206,22 @@ impl Overlay {
 
 impl Rows for Overlay {
     fn get(&self, key: &[u8]) -> Option<Bytes> {
-        if let Some(value) = self.newest_first().find_map(|batch| batch.get(key)) {
-            return value.clone();
+        let mut cache = self.cache.borrow_mut();
+        if let Some(value) = cache.get(key) {
+            return value;
         }
-        self.store.get(key).unwrap_or_else(|error| {
-            self.error.get_or_init(|| error);
-            None
-        })
+        let value = match self.newest_first().find_map(|batch| batch.get(key)) {
+            Some(value) => value.clone(),
+            None => match self.store.get(key) {
+                Ok(value) => value,
+                Err(error) => {
+                    self.error.get_or_init(|| error);
+                    return None;
+                }
+            },
+        };
+        cache.put(key, value.clone());
+        value
     }
 
     fn range(&self, from: &[u8], to: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) {

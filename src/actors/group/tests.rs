@@ -1,0 +1,164 @@
+//! The driver of one of three replicas, of which one other answers everything.
+
+use super::driver::Driver;
+use super::event::{Applied, ApplyItem, Effects, Event, Now, ReplyTo};
+use super::payload::PayloadKind;
+use crate::ids::{Generation, GroupId, Index, NodeId};
+use crate::kv::{Command, Condition, Expiry};
+use crate::limits;
+use crate::net::message::{Answer, Ask, Outcome, Refusal, Unit, UnitId, Work};
+use crate::raft::{self, Message, MessageBody, Raft, Restored, Role};
+use crate::store::wal::LogOp;
+use crate::time::{MonoMillis, UnixMillis};
+use bytes::Bytes;
+
+const GROUP: GroupId = GroupId(1);
+const ME: NodeId = NodeId(1);
+const FRIEND: NodeId = NodeId(2);
+const LIFE: Generation = Generation(1);
+
+struct Bench {
+    driver: Driver,
+    now: u64,
+    /// Whether the friend answers.
+    friend: bool,
+    outcomes: Vec<(u64, Outcome)>,
+    compacted: Option<Index>,
+    applied: Index,
+}
+
+impl Bench {
+    /// A leader.
+    fn new() -> Self {
+        let mut config = raft::Config::new(ME, 7);
+        config.eager_commit = false;
+        let restored = Restored::newborn([ME, FRIEND, NodeId(3)]);
+        let raft = Raft::new(config, restored).unwrap();
+        let (index, time) = (Index(0), UnixMillis(0));
+        let applied = Applied { generation: LIFE, index, time, next_due: None };
+        let driver = Driver::new(GROUP, ME, LIFE, PayloadKind::Keys, raft, applied);
+        let mut bench = Self {
+            driver,
+            now: 0,
+            friend: true,
+            outcomes: Vec::new(),
+            compacted: None,
+            applied: index,
+        };
+        while bench.driver.status().role != Role::Leader {
+            assert!(bench.now < 1_000, "nobody leads");
+            bench.handle(Event::Tick);
+        }
+        bench
+    }
+
+    /// The disk, the state machine and the friend answer at once.
+    fn handle(&mut self, event: Event) {
+        let mut events = vec![event];
+        while let Some(event) = events.pop() {
+            self.now += 1;
+            let now = Now { mono: MonoMillis(self.now), median: Some(UnixMillis(self.now)) };
+            let mut effects = Effects::default();
+            self.driver.handle(event, now, &mut effects);
+            let answers = effects.answers.into_iter();
+            self.outcomes.extend(answers.map(|(_, answer)| (answer.unit.0, answer.outcome)));
+            for write in effects.log {
+                if let Some(LogOp::Compacted(meta)) = &write.op {
+                    self.compacted = Some(meta.index);
+                }
+                events.push(Event::Persisted(LIFE, write.number));
+            }
+            let to_friend = effects.messages.into_iter().filter(|message| message.to == FRIEND);
+            let friend = self.friend;
+            let replies: Vec<_> = to_friend.filter(|_| friend).filter_map(answer).collect();
+            if !replies.is_empty() {
+                events.push(Event::Peer(replies));
+            }
+            for item in effects.apply {
+                if let ApplyItem::Entries(entries) = item {
+                    self.applied = entries.last().unwrap().0.index;
+                    let (index, time) = (self.applied, UnixMillis(0));
+                    let applied = Applied { generation: LIFE, index, time, next_due: None };
+                    events.push(Event::Applied(applied));
+                }
+            }
+        }
+    }
+
+    fn send(&mut self, unit: u64, command: Command) {
+        let work = Work::Keys(vec![Ask { command, session: None }]);
+        let unit = Unit { id: UnitId(unit), group: GROUP, work };
+        self.handle(Event::Units(ReplyTo::Worker(0), vec![unit]));
+    }
+}
+
+/// What the friend says to that.
+fn answer(message: Message) -> Option<Message> {
+    let body = match message.body {
+        MessageBody::PreVote { .. } => MessageBody::PreVoteResponse { granted: true },
+        MessageBody::Vote { .. } => MessageBody::VoteResponse { granted: true },
+        MessageBody::Heartbeat { round, .. } => MessageBody::HeartbeatResponse { round },
+        MessageBody::Append { prev_index, entries, .. } => {
+            let index = Index(prev_index.0 + entries.len() as u64);
+            MessageBody::AppendResponse { index, reject: None }
+        }
+        _ => return None,
+    };
+    Some(Message { from: FRIEND, to: ME, term: message.term, body })
+}
+
+fn set(value_bytes: usize) -> Command {
+    Command::Set {
+        key: Bytes::from_static(b"k"),
+        value: Bytes::from(vec![b'v'; value_bytes]),
+        condition: Condition::Always,
+        expiry: Expiry::Clear,
+        get: false,
+    }
+}
+
+#[test]
+fn a_unit_that_fits_no_entry_is_refused() {
+    let mut bench = Bench::new();
+    bench.send(1, set(limits::ENTRY_BYTES_MAX - 64));
+    assert_eq!(bench.outcomes, [(1, Outcome::NotDone(Refusal::TooLarge))]);
+    let before = bench.applied;
+    bench.send(2, set(limits::VALUE_BYTES_MAX));
+    assert_eq!((bench.outcomes.len(), bench.applied), (1, before.next()));
+}
+
+#[test]
+fn a_leader_keeps_log_for_a_follower_that_is_away() {
+    let mut bench = Bench::new();
+    for unit in 0..48 {
+        bench.send(unit, set(2 * 1024 * 1024));
+    }
+    // The third has never been heard of, the second has everything.
+    for _ in 0..200 {
+        bench.handle(Event::Tick);
+    }
+    bench.handle(Event::StatePersisted(bench.applied));
+    let compacted = bench.compacted.expect("96 MiB are more than is kept");
+    let kept = bench.applied.0 - compacted.0;
+    assert!((32..=33).contains(&kept), "64 MiB are 32 entries, not {kept}");
+
+    bench.driver.set_log_floor(0);
+    bench.handle(Event::StatePersisted(bench.applied));
+    assert_eq!(bench.compacted, Some(bench.applied));
+}
+
+#[test]
+fn a_driver_that_is_given_up_leaves_no_unit_without_a_word() {
+    let mut bench = Bench::new();
+    bench.friend = false;
+    bench.send(1, set(1));
+    bench.send(2, Command::Get { key: Bytes::from_static(b"k") });
+    assert_eq!(bench.outcomes, [], "nobody confirms anything");
+    let mut answers: Vec<(ReplyTo, Answer)> = Vec::new();
+    bench.driver.abandon(&mut answers);
+    let mut outcomes: Vec<_> =
+        answers.into_iter().map(|(_, answer)| (answer.unit.0, answer.outcome)).collect();
+    outcomes.sort_by_key(|one| one.0);
+    let not_done = Outcome::NotDone(Refusal::NoReplica);
+    assert_eq!(outcomes, [(1, Outcome::Unknown), (2, not_done)]);
+}

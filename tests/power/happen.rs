@@ -1,0 +1,169 @@
+//! What each thing on the agenda does to the cluster.
+
+use super::agenda::Happening;
+use super::checks::Violation;
+use super::cluster::Cluster;
+use super::process::{Failure, Output, Part};
+use super::start::GROUPS;
+use eraft::actors::group::event::{Event, Now, ReplyTo};
+use eraft::codec;
+use eraft::ids::{GroupId, Index, NodeId};
+use eraft::raft::{Message, Role};
+use eraft::time::MonoMillis;
+use std::collections::BTreeMap;
+
+/// One tick of the Raft clock, microseconds.
+const TICK: u64 = 50_000;
+/// Ticks after which the state is brought to the disk.
+const PERSIST_TICKS: u64 = 4;
+/// A leader knows its voters' clocks only so long after the start of the run, microseconds.
+const CLOCKS_KNOWN: u64 = 200_000;
+
+impl Cluster {
+    /// One thing from the agenda.
+    pub(crate) fn happen(&mut self, happening: Happening) -> Result<(), Violation> {
+        match happening {
+            Happening::Tick(id, life, count) => {
+                let node = self.node_mut(id);
+                if let (true, Some(process)) = (node.life == life, &mut node.process) {
+                    process.tick();
+                    if count.is_multiple_of(PERSIST_TICKS) {
+                        process.persist();
+                    }
+                    self.plan_at(TICK, Happening::Tick(id, life, count + 1));
+                    self.plan_turns(id);
+                }
+            }
+            Happening::Turn(id, life, part) if self.node(id).life == life => self.turn(id, part)?,
+            Happening::Turn(..) => {}
+            Happening::Deliver(group, message) => self.deliver(group, message),
+            Happening::Wake(at) if self.clients.all[at].wake_at <= self.now => self.wake(at),
+            Happening::Wake(_) => {}
+            Happening::Start(id) => {
+                self.start(id)?;
+            }
+            Happening::Fault => {
+                if self.plan.faults {
+                    if let Some(id) = self.faults.strike(&mut self.nodes) {
+                        self.goes_down(id);
+                    }
+                    self.plan_fault();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, group: GroupId, message: Message) {
+        let (from, to) = (message.from, message.to);
+        self.trace.note(
+            self.now,
+            || format!("{group} {from} to {to}: {message}"),
+            &codec::encode(&message),
+        );
+        if let Some(process) = &mut self.node_mut(to).process {
+            process.push(group, Event::Peer(vec![message]));
+            self.plan_turns(to);
+        }
+    }
+
+    fn wake(&mut self, at: usize) {
+        if let Some((id, unit)) = self.clients.wake(at, self.now, self.wall()) {
+            let (now, bytes) = (self.now, codec::encode(&unit));
+            self.trace.note(now, || format!("client {at} to {id}: {:?}", unit.id), &bytes);
+            if let Some(process) = &mut self.node_mut(id).process {
+                process.push(unit.group, Event::Units(ReplyTo::Worker(0), vec![unit]));
+                self.plan_turns(id);
+            } else {
+                self.clients.was_not_sent(at, self.now);
+            }
+        }
+        self.plan_wake(at);
+    }
+
+    fn turn(&mut self, id: NodeId, part: Part) -> Result<(), Violation> {
+        let median = (self.now > CLOCKS_KNOWN).then_some(self.wall());
+        let now = Now { mono: MonoMillis(self.now / 1000), median };
+        let floor = |group| self.nodes.iter().map(|node| node.reached(group)).min();
+        let floors: BTreeMap<GroupId, Index> = match part {
+            Part::Drivers => GROUPS.into_iter().filter_map(|g| Some((g, floor(g)?))).collect(),
+            _ => BTreeMap::new(),
+        };
+        let node = &mut self.nodes[id.0 as usize - 1];
+        match node.turn(part, now, &floors, &mut self.power) {
+            Ok(output) => self.carry_out(id, output)?,
+            Err(Failure::Violation(violation)) => return Err(violation.about(&id.to_string())),
+            Err(Failure::Disk(error)) if self.power.is_off() => {
+                self.trace.note(self.now, || format!("{id}: {error}"), &[]);
+            }
+            Err(Failure::Disk(error)) if !node.is_doomed => {
+                return Err(Violation::Failed(format!("{id}: {error}")));
+            }
+            Err(Failure::Disk(_)) => self.goes_down(id),
+        }
+        self.plan_turns(id);
+        Ok(())
+    }
+
+    fn carry_out(&mut self, id: NodeId, output: Output) -> Result<(), Violation> {
+        for lead in output.leads.iter().filter(|lead| lead.role == Role::Leader) {
+            self.trace.note(
+                self.now,
+                || format!("{id} leads {} in {}", lead.group, lead.term),
+                &[],
+            );
+            self.ledger.leads(lead.group, lead.term, id)?;
+        }
+        for (group, entry) in output.committed {
+            let committed = self.ledger.committed(group, &entry);
+            if self.plan.watch_log {
+                committed.map_err(|violation| violation.about(&id.to_string()))?;
+            }
+        }
+        for answer in output.answers {
+            let bytes = codec::encode(&answer);
+            self.trace.note(self.now, || format!("{id} answers {:?}", answer.unit), &bytes);
+            if let Some(at) = self.clients.answer(answer, self.now)? {
+                self.plan_wake(at);
+            }
+        }
+        for (group, message) in output.messages {
+            if let Some(delay) = self.network.delay(&message) {
+                self.plan_at(delay, Happening::Deliver(group, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every part that has something to do gets a turn soon.
+    pub(crate) fn plan_turns(&mut self, id: NodeId) {
+        for part in Part::ALL {
+            let node = &mut self.nodes[id.0 as usize - 1];
+            if node.plan(part) {
+                let life = node.life;
+                let after = match part {
+                    Part::Drivers => self.chance.between(1, 100),
+                    Part::Log => self.chance.between(50, 2_000),
+                    Part::Apply => self.chance.between(5, 300),
+                    Part::State => self.chance.between(200, 20_000),
+                };
+                self.plan_at(after, Happening::Turn(id, life, part));
+            }
+        }
+    }
+
+    /// So many microseconds from now.
+    pub(crate) fn plan_at(&mut self, after: u64, happening: Happening) {
+        self.agenda.note(self.now + after, happening);
+    }
+
+    pub(crate) fn plan_wake(&mut self, at: usize) {
+        let after = self.clients.all[at].wake_at.saturating_sub(self.now);
+        self.plan_at(after, Happening::Wake(at));
+    }
+
+    pub(crate) fn plan_fault(&mut self) {
+        let after = self.faults.pause();
+        self.plan_at(after, Happening::Fault);
+    }
+}

@@ -1,0 +1,69 @@
+//! Single nodes go down, by power, by a kill or by a failed sync, and come back.
+
+use super::checks::Violation;
+use super::cluster::{Cluster, Stop};
+use super::node::Death;
+use super::plan::Plan;
+use super::run::{finish, must, seeds};
+use super::start::GROUPS;
+use eraft::store::disk::Crash;
+
+#[test]
+fn single_nodes_die_and_come_back() {
+    let (mut deaths, mut broken_disks, mut acknowledged, mut leads, mut compactions) =
+        (0, 0, 0, 0, 0);
+    let count = seeds(60);
+    for seed in 1001..=1000 + count {
+        let report = must(&Plan { faults: true, ..Plan::calm(seed, 150) });
+        deaths += report.deaths;
+        broken_disks += report.broken_disks;
+        acknowledged += report.acknowledged;
+        leads += report.leads as u64;
+        compactions += report.compactions;
+    }
+    println!(
+        "{deaths} deaths, {broken_disks} broken disks, {acknowledged} writes, {leads} leads, {compactions} compactions"
+    );
+    assert!(
+        deaths > 2 * count && broken_disks > count && leads > 3 * count,
+        "too little went wrong"
+    );
+}
+
+#[test]
+fn a_failed_sync_ends_its_node_and_the_others_go_on() {
+    for seed in 2001..=2000 + seeds(30) {
+        let plan = Plan::calm(seed, 60);
+        let replay = plan.replay();
+        let told = failed_sync(
+            plan,
+            if seed % 2 == 0 { Death::Process } else { Death::Power(Crash::Mixed(seed)) },
+        );
+        told.unwrap_or_else(|violation| panic!("{violation}\nto see it again: {replay}"));
+    }
+}
+
+/// The sync of a leader's disk fails. Its node is dead from then on; the others serve; and what the
+/// failed sync should have saved is no promise of anybody, whatever the disk shows afterwards.
+fn failed_sync(plan: Plan, death: Death) -> Result<(), Violation> {
+    let mut cluster = Cluster::new(plan);
+    cluster.power_up(None)?;
+    cluster.run(|cluster| cluster.clients.acknowledged > 20)?;
+    cluster.run(|cluster| cluster.leader(GROUPS[0]).is_some())?;
+    let leader = cluster.leader(GROUPS[0]).expect("just seen");
+    let node = cluster.node_mut(leader);
+    node.disk.fail_sync_at(node.disk.syncs() + 1);
+    node.is_doomed = true;
+    cluster.faults.next_death = Some(death);
+    cluster.faults.next_rest = Some(8_000_000);
+    cluster.run(|cluster| cluster.node(leader).process.is_none())?;
+    let before = cluster.clients.acknowledged;
+    cluster.run(|cluster| cluster.clients.acknowledged > before + 20)?;
+    assert!(cluster.node(leader).process.is_none(), "the others went on without it");
+    cluster.run(|cluster| cluster.node(leader).process.is_some())?;
+    cluster.run(|cluster| cluster.clients.acknowledged > before + 40)?;
+    cluster.power_down(Crash::Drop);
+    assert_eq!(cluster.power_up(None)?, Stop::Reached);
+    cluster.run(|cluster| cluster.clients.are_idle())?;
+    finish(&mut cluster)
+}
