@@ -19,10 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("net", &["raft", "shard", "kv"]),
     ("actors", &["raft", "shard", "kv", "store", "net"]),
     ("client", &["shard", "kv", "net"]),
-    (
-        "bin",
-        &["raft", "shard", "kv", "store", "net", "actors", "client"],
-    ),
+    ("bin", &["raft", "shard", "kv", "store", "net", "actors", "client"]),
 ];
 
 /// A crate, and the only folder that may name it.
@@ -75,40 +72,22 @@ const PATHS_FORBIDDEN: &[&str] = &[
 fn the_arrows_point_one_way() {
     let root = root();
     let sources = Sources::read(&root.join("src"));
-    assert!(
-        sources.files.len() > 5,
-        "the sources are found: {}",
-        root.display()
-    );
+    assert!(sources.files.len() > 5, "the sources are found: {}", root.display());
     let wrong = sources.check();
-    assert!(
-        wrong.is_empty(),
-        "against ARCHITECTURE.md, \"Code map\":\n{}",
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "against ARCHITECTURE.md, \"Code map\":\n{}", wrong.join("\n"));
 }
 
 #[test]
 fn the_map_and_the_folders_are_the_same() {
     let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
     for (folder, _) in MAY_IMPORT {
-        assert!(
-            map.contains(&format!("| `src/{folder}` |")),
-            "no row for src/{folder}"
-        );
+        assert!(map.contains(&format!("| `src/{folder}` |")), "no row for src/{folder}");
     }
     for entry in std::fs::read_dir(root().join("src")).expect("src") {
         let path = entry.expect("an entry of src").path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .expect("a name")
-            .to_owned();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
         let known = MAY_IMPORT.iter().any(|(folder, _)| *folder == name);
-        assert!(
-            !path.is_dir() || known,
-            "src/{name} has no row in the code map and in this test"
-        );
+        assert!(!path.is_dir() || known, "src/{name} has no row in the code map and in this test");
     }
 }
 
@@ -144,24 +123,14 @@ impl Sources {
 
     /// Everything that points the wrong way, as `src/FILE:LINE: what`.
     fn check(&self) -> Vec<String> {
-        let vocabulary: BTreeSet<&str> = self
-            .files
-            .keys()
-            .filter(|name| !name.contains('/'))
-            .map(|name| stem(name))
-            .collect();
-        let parsed: BTreeMap<&str, Vec<Token>> = self
-            .files
-            .iter()
-            .map(|(name, text)| (name.as_str(), tokens(text)))
-            .collect();
+        let vocabulary: BTreeSet<&str> =
+            self.files.keys().filter(|name| !name.contains('/')).map(|name| stem(name)).collect();
+        let parsed: BTreeMap<&str, Vec<Token>> =
+            self.files.iter().map(|(name, text)| (name.as_str(), tokens(text))).collect();
         let tests = test_files(&parsed);
         let mut wrong = Vec::new();
         for (name, tokens) in &parsed {
-            let file = File {
-                name,
-                vocabulary: &vocabulary,
-            };
+            let file = File { name, vocabulary: &vocabulary };
             let is_test = tests.iter().any(|module| {
                 name.strip_prefix(module.as_str())
                     .is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
@@ -212,23 +181,11 @@ impl File<'_> {
                 continue;
             }
             let path = path.join("::");
-            let from = if folder.is_empty() {
-                "the vocabulary"
-            } else {
-                folder
-            };
+            let from = if folder.is_empty() { "the vocabulary" } else { folder };
             if known {
-                self.complain(
-                    line,
-                    &format!("{from} may not import {target} ({path})"),
-                    wrong,
-                );
+                self.complain(line, &format!("{from} may not import {target} ({path})"), wrong);
             } else {
-                self.complain(
-                    line,
-                    &format!("{path} names no folder and no vocabulary"),
-                    wrong,
-                );
+                self.complain(line, &format!("{path} names no folder and no vocabulary"), wrong);
             }
         }
     }
@@ -247,10 +204,7 @@ impl File<'_> {
             return None;
         }
         let name = path.get(climbs)?.as_str();
-        MAY_IMPORT
-            .iter()
-            .any(|(folder, _)| *folder == name)
-            .then_some(name)
+        MAY_IMPORT.iter().any(|(folder, _)| *folder == name).then_some(name)
     }
 
     fn check_words(&self, tokens: &[Token], wrong: &mut Vec<String>) {
@@ -264,15 +218,8 @@ impl File<'_> {
 
     fn check_thinking(&self, tokens: &[Token], wrong: &mut Vec<String>) {
         let folder = self.folder();
-        for token in tokens
-            .iter()
-            .filter(|token| WORDS_FORBIDDEN.contains(&token.text.as_str()))
-        {
-            self.complain(
-                token.line,
-                &format!("{folder} does without {}", token.text),
-                wrong,
-            );
+        for token in tokens.iter().filter(|token| WORDS_FORBIDDEN.contains(&token.text.as_str())) {
+            self.complain(token.line, &format!("{folder} does without {}", token.text), wrong);
         }
         for (line, path) in paths(tokens) {
             let path = path.join("::");
@@ -296,8 +243,7 @@ struct Token {
 
 impl Token {
     fn is_word(&self) -> bool {
-        self.text
-            .starts_with(|c: char| c.is_alphanumeric() || c == '_')
+        self.text.starts_with(|c: char| c.is_alphanumeric() || c == '_')
     }
 }
 
@@ -359,20 +305,13 @@ fn tokens(code: &str) -> Vec<Token> {
             i += 2;
             text = "::".to_owned();
         } else {
-            text = if at(i).is_whitespace() {
-                String::new()
-            } else {
-                at(i).to_string()
-            };
+            text = if at(i).is_whitespace() { String::new() } else { at(i).to_string() };
             i += 1;
         }
         if !text.is_empty() {
             tokens.push(Token { line, text });
         }
-        line += chars[start..i.min(chars.len())]
-            .iter()
-            .filter(|&&c| c == '\n')
-            .count();
+        line += chars[start..i.min(chars.len())].iter().filter(|&&c| c == '\n').count();
     }
     tokens
 }
@@ -470,11 +409,7 @@ fn path(
 fn test_item(tokens: &[Token], i: usize) -> Option<(usize, Option<&str>)> {
     let texts = ["#", "[", "cfg", "(", "test", ")", "]"];
     let here = tokens.get(i..i + texts.len())?;
-    if !here
-        .iter()
-        .zip(texts)
-        .all(|(token, text)| token.text == text)
-    {
+    if !here.iter().zip(texts).all(|(token, text)| token.text == text) {
         return None;
     }
     let (mut end, mut depth, mut module) = (i + texts.len(), 0u32, None);
@@ -526,10 +461,7 @@ mod the_test_itself {
 
     fn check(files: &[(&str, &str)]) -> Vec<String> {
         let mut sources = Sources::default();
-        for (name, text) in files
-            .iter()
-            .chain(&[("ids.rs", ""), ("lib.rs", "pub mod ids;")])
-        {
+        for (name, text) in files.iter().chain(&[("ids.rs", ""), ("lib.rs", "pub mod ids;")]) {
             sources.files.insert((*name).to_owned(), (*text).to_owned());
         }
         sources.check()
@@ -539,10 +471,7 @@ mod the_test_itself {
     fn wrong(name: &str, text: &str, what: &str) {
         let complaints = check(&[(name, text)]);
         assert_eq!(complaints.len(), 1, "{text:?}: {complaints:?}");
-        assert!(
-            complaints[0].contains(what),
-            "{complaints:?} does not say {what}"
-        );
+        assert!(complaints[0].contains(what), "{complaints:?} does not say {what}");
     }
 
     fn fine(name: &str, text: &str) {
@@ -561,157 +490,75 @@ mod the_test_itself {
             "\n\nuse crate::{ids::NodeId, net::{self}};",
             ":3: kv may not import net",
         );
-        wrong(
-            "shard/a.rs",
-            "fn f() -> crate::kv::Reply { todo!() }",
-            "shard may not import kv",
-        );
-        wrong(
-            "net/quic/a.rs",
-            "use crate::store;",
-            "net may not import store",
-        );
-        wrong(
-            "net/quic/a.rs",
-            "use crate::{store, raft};",
-            "net may not import store",
-        );
-        wrong(
-            "store/wal/a.rs",
-            "pub use crate::actors::*;",
-            "store may not import actors",
-        );
-        wrong(
-            "raft/a/b.rs",
-            "use super::super::super::kv::X;",
-            "raft may not import kv",
-        );
+        wrong("shard/a.rs", "fn f() -> crate::kv::Reply { todo!() }", "shard may not import kv");
+        wrong("net/quic/a.rs", "use crate::store;", "net may not import store");
+        wrong("net/quic/a.rs", "use crate::{store, raft};", "net may not import store");
+        wrong("store/wal/a.rs", "pub use crate::actors::*;", "store may not import actors");
+        wrong("raft/a/b.rs", "use super::super::super::kv::X;", "raft may not import kv");
         wrong("raft/mod.rs", "use super::kv::X;", "raft may not import kv");
-        wrong(
-            "raft/mod.rs",
-            "#[cfg(test)] mod t { use crate::kv::X; }",
-            "raft may not import kv",
-        );
-        wrong(
-            "rows.rs",
-            "use crate::kv::X;",
-            "the vocabulary may not import kv",
-        );
+        wrong("raft/mod.rs", "#[cfg(test)] mod t { use crate::kv::X; }", "raft may not import kv");
+        wrong("rows.rs", "use crate::kv::X;", "the vocabulary may not import kv");
         wrong("kv/a.rs", "use crate::Error;", "names no folder");
     }
 
     #[test]
     fn imports_along_the_map_are_fine() {
-        fine(
-            "kv/a.rs",
-            "use crate::{ids::{NodeId, Term}, kv::b, shard::bucket_of as bucket};",
-        );
+        fine("kv/a.rs", "use crate::{ids::{NodeId, Term}, kv::b, shard::bucket_of as bucket};");
         fine(
             "store/a.rs",
             "use crate::raft::entry::Entry; // crate::net::X\n/* crate::net /* :: */ X */",
         );
-        fine(
-            "store/a.rs",
-            r##"const A: &str = r#"crate::net::X " fjall"#; const B: char = '"';"##,
-        );
+        fine("store/a.rs", r##"const A: &str = r#"crate::net::X " fjall"#; const B: char = '"';"##);
         fine(
             "raft/a.rs",
             "pub(in crate::raft) fn f<'a>(x: &'a str) -> crate::ids::Term { g('\\'') }",
         );
         fine("raft/a.rs", "mod tests { use super::super::config::X; }");
-        fine(
-            "actors/a.rs",
-            "use crate::net::quic; use actix::prelude::*;",
-        );
-        fine(
-            "bin/eraftd.rs",
-            "use eraft::actors::node; use crate::flags::X;",
-        );
+        fine("actors/a.rs", "use crate::net::quic; use actix::prelude::*;");
+        fine("bin/eraftd.rs", "use eraft::actors::node; use crate::flags::X;");
         fine("lib.rs", "pub mod raft; pub use crate::raft::X;");
     }
 
     #[test]
     fn crates_stay_in_their_folder() {
-        wrong(
-            "kv/a.rs",
-            "use fjall::Keyspace;",
-            "only src/store says fjall",
-        );
+        wrong("kv/a.rs", "use fjall::Keyspace;", "only src/store says fjall");
         wrong(
             "bin/eraftd.rs",
             "fn main() { ::actix::System::new(); }",
             "only src/actors says actix",
         );
-        wrong(
-            "actors/a.rs",
-            "use {quinn, std::fmt};",
-            "only src/net says quinn",
-        );
-        wrong(
-            "store/a.rs",
-            "extern crate rustls as tls;",
-            "only src/net says rustls",
-        );
+        wrong("actors/a.rs", "use {quinn, std::fmt};", "only src/net says quinn");
+        wrong("store/a.rs", "extern crate rustls as tls;", "only src/net says rustls");
         wrong(
             "raft/a.rs",
             "#[cfg(test)] mod t { use lsm_tree::X; }",
             "only src/store says lsm_tree",
         );
         fine("store/a.rs", "use fjall::Keyspace; use lsm_tree::Tree;");
-        fine(
-            "kv/a.rs",
-            "fn f() { log(\"fjall \\\" rustls\", b\"quinn\"); }",
-        );
+        fine("kv/a.rs", "fn f() { log(\"fjall \\\" rustls\", b\"quinn\"); }");
     }
 
     #[test]
     fn the_thinking_folders_do_without_the_world() {
-        wrong(
-            "raft/a.rs",
-            "use std::time::Duration;",
-            "raft does without std::time::Duration",
-        );
-        wrong(
-            "kv/a.rs",
-            "use std::{fmt, fs::{File}, sync::Arc}; // fs",
-            "std::fs",
-        );
+        wrong("raft/a.rs", "use std::time::Duration;", "raft does without std::time::Duration");
+        wrong("kv/a.rs", "use std::{fmt, fs::{File}, sync::Arc}; // fs", "std::fs");
         wrong("kv/a.rs", "use std::{fmt, {net}};", "std::net");
-        wrong(
-            "shard/a.rs",
-            "fn f() { std::thread::sleep(x) }",
-            "std::thread",
-        );
-        wrong(
-            "shard/a.rs",
-            "use std::collections::HashMap;",
-            "does without HashMap",
-        );
+        wrong("shard/a.rs", "fn f() { std::thread::sleep(x) }", "std::thread");
+        wrong("shard/a.rs", "use std::collections::HashMap;", "does without HashMap");
         wrong("kv/a.rs", "use tokio::sync::mpsc;", "does without tokio");
         wrong("kv/a.rs", "pub async fn f() {}", "does without async");
-        wrong(
-            "raft/a.rs",
-            "fn f() { rand::random() }",
-            "does without rand",
-        );
+        wrong("raft/a.rs", "fn f() { rand::random() }", "does without rand");
         wrong(
             "raft/a.rs",
             "#[cfg(test)] mod t { fn f() {} }\nuse std::net::X;",
             ":2: raft does without",
         );
-        wrong(
-            "raft/a.rs",
-            "#[cfg(test)] use x::HashSet;\nuse y::HashSet;",
-            ":2:",
-        );
+        wrong("raft/a.rs", "#[cfg(test)] use x::HashSet;\nuse y::HashSet;", ":2:");
         fine(
             "net/a.rs",
             "use std::{net::TcpStream, collections::HashMap, time::Instant}; use tokio::x;",
         );
-        fine(
-            "raft/a.rs",
-            "/// HashMap\nfn random(operand: u8) { let threads = 1; }",
-        );
+        fine("raft/a.rs", "/// HashMap\nfn random(operand: u8) { let threads = 1; }");
     }
 
     #[test]
@@ -721,14 +568,8 @@ mod the_test_itself {
             "#[cfg(test)]\n#[allow(x)]\npub(super) mod t { use std::fs; fn f() { {} } }",
         );
         let declared = ("raft/a.rs", "#[cfg(test)] mod tests;");
-        assert_eq!(
-            check(&[declared, ("raft/a/tests.rs", "use std::fs::File;")]),
-            [""; 0]
-        );
-        assert_eq!(
-            check(&[declared, ("raft/a/tests/b.rs", "use std::fs::File;")]),
-            [""; 0]
-        );
+        assert_eq!(check(&[declared, ("raft/a/tests.rs", "use std::fs::File;")]), [""; 0]);
+        assert_eq!(check(&[declared, ("raft/a/tests/b.rs", "use std::fs::File;")]), [""; 0]);
         assert_eq!(
             check(&[
                 ("raft/mod.rs", "#[cfg(test)] mod tests;"),
@@ -736,16 +577,9 @@ mod the_test_itself {
             ]),
             [""; 0]
         );
+        assert_eq!(check(&[declared, ("raft/a/testsuite.rs", "use std::fs::File;")]).len(), 1);
         assert_eq!(
-            check(&[declared, ("raft/a/testsuite.rs", "use std::fs::File;")]).len(),
-            1
-        );
-        assert_eq!(
-            check(&[
-                ("raft/a.rs", "mod tests;"),
-                ("raft/a/tests.rs", "use std::fs::File;")
-            ])
-            .len(),
+            check(&[("raft/a.rs", "mod tests;"), ("raft/a/tests.rs", "use std::fs::File;")]).len(),
             1
         );
     }

@@ -27,11 +27,7 @@ impl Trio {
             let config = Config::new(id, 7 + u64::from(id.0));
             Raft::new(config, Restored::newborn(ids)).expect("a newborn replica starts")
         });
-        let mut trio = Trio {
-            replicas: replicas.into(),
-            applied: vec![Index(0); 3],
-            reads: 0,
-        };
+        let mut trio = Trio { replicas: replicas.into(), applied: vec![Index(0); 3], reads: 0 };
         for _ in 0..200 {
             trio.replicas[0].tick();
             trio.settle();
@@ -63,18 +59,14 @@ impl Trio {
 
     fn deliver(&mut self, message: eraft::raft::Message) {
         let at = message.to.0 as usize - 1;
-        self.replicas[at]
-            .step(message)
-            .expect("a message between members is taken");
+        self.replicas[at].step(message).expect("a message between members is taken");
     }
 
     /// Proposes so many entries at once and carries them through.
     fn commit(&mut self, entries: usize, payload: &Bytes) {
         let mut last = Index(0);
         for _ in 0..entries {
-            (last, _) = self.replicas[0]
-                .propose(payload.clone())
-                .expect("the leader takes it");
+            (last, _) = self.replicas[0].propose(payload.clone()).expect("the leader takes it");
         }
         self.settle();
         assert_eq!(self.applied[0], last);
@@ -86,9 +78,7 @@ impl Trio {
 fn commit(bencher: Bencher, entries: usize) {
     let payload = Bytes::from(vec![7; 128]);
     let mut trio = Trio::elected();
-    bencher
-        .counter(ItemsCount::new(entries))
-        .bench_local(|| trio.commit(entries, &payload));
+    bencher.counter(ItemsCount::new(entries)).bench_local(|| trio.commit(entries, &payload));
 }
 
 /// One round of ReadIndex for so many reads that wait together.
@@ -101,9 +91,7 @@ fn read_index(bencher: Bencher, reads: usize) {
         trio.reads = 0;
         for _ in 0..reads {
             next += 1;
-            trio.replicas[0]
-                .read_index(ReadContext(next))
-                .expect("the leader takes it");
+            trio.replicas[0].read_index(ReadContext(next)).expect("the leader takes it");
         }
         trio.settle();
         assert_eq!(trio.reads, reads);

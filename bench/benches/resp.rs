@@ -42,18 +42,16 @@ fn decode_sets(bencher: Bencher, count: usize) {
 #[divan::bench]
 fn decode_a_large_value_in_pieces(bencher: Bencher) {
     let bytes = sets(1, 1024 * 1024);
-    bencher
-        .counter(BytesCount::new(bytes.len()))
-        .bench_local(|| {
-            let mut decoder = Decoder::new(Limits::default());
-            let mut buffer = BytesMut::new();
-            let mut found = 0;
-            for piece in bytes.chunks(16 * 1024) {
-                buffer.extend_from_slice(piece);
-                found += usize::from(decoder.decode(&mut buffer).expect("valid").is_some());
-            }
-            assert_eq!(found, 1);
-        });
+    bencher.counter(BytesCount::new(bytes.len())).bench_local(|| {
+        let mut decoder = Decoder::new(Limits::default());
+        let mut buffer = BytesMut::new();
+        let mut found = 0;
+        for piece in bytes.chunks(16 * 1024) {
+            buffer.extend_from_slice(piece);
+            found += usize::from(decoder.decode(&mut buffer).expect("valid").is_some());
+        }
+        assert_eq!(found, 1);
+    });
 }
 
 /// Replies of a pipeline of GETs of 128 bytes.

@@ -40,12 +40,7 @@ impl Fixture {
             ..write(Vec::new(), true)
         };
         log.write(&[birth]).expect("it writes");
-        Fixture {
-            log,
-            next: 1,
-            entry: Bytes::from(vec![7; 160]),
-            _folder: folder,
-        }
+        Fixture { log, next: 1, entry: Bytes::from(vec![7; 160]), _folder: folder }
     }
 
     fn append(&mut self, entries: u64, must_sync: bool) {
@@ -58,9 +53,7 @@ impl Fixture {
             })
             .collect();
         self.next += entries;
-        self.log
-            .write(&[write(batch, must_sync)])
-            .expect("it writes");
+        self.log.write(&[write(batch, must_sync)]).expect("it writes");
     }
 }
 
@@ -80,18 +73,14 @@ fn write(entries: Vec<Entry>, must_sync: bool) -> LogWrite {
 #[divan::bench(args = [1, 64, 512])]
 fn append_synced(bencher: Bencher, entries: u64) {
     let mut fixture = Fixture::new();
-    bencher
-        .counter(ItemsCount::new(entries))
-        .bench_local(|| fixture.append(entries, true));
+    bencher.counter(ItemsCount::new(entries)).bench_local(|| fixture.append(entries, true));
 }
 
 /// The same, left to the page cache: encoding, checksums and one system call.
 #[divan::bench(args = [1, 64, 512])]
 fn append_unsynced(bencher: Bencher, entries: u64) {
     let mut fixture = Fixture::new();
-    bencher
-        .counter(ItemsCount::new(entries))
-        .bench_local(|| fixture.append(entries, false));
+    bencher.counter(ItemsCount::new(entries)).bench_local(|| fixture.append(entries, false));
 }
 
 /// As many bytes, rounded up to blocks, written to a zero-filled file and synced by hand.
@@ -109,16 +98,11 @@ fn raw_write_and_sync(bencher: Bencher, entries: usize) {
 }
 
 fn zeros(path: &std::path::Path) -> File {
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .open(path)
-        .expect("a file");
+    let file =
+        OpenOptions::new().create(true).truncate(true).write(true).open(path).expect("a file");
     let zeros = vec![0; 1024 * 1024];
     for at in 0..33 {
-        file.write_all_at(&zeros, at * zeros.len() as u64)
-            .expect("it writes");
+        file.write_all_at(&zeros, at * zeros.len() as u64).expect("it writes");
     }
     file.sync_all().expect("it syncs");
     file

@@ -43,15 +43,8 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     let dev = Dev::start(&programs, work.path(), false).await?;
     dev.wait_until_whole(Duration::from_secs(30)).await?;
     let leaders = leaders(&dev.status().await?);
-    let leads = |node: u16| {
-        leaders
-            .iter()
-            .filter(|(_, leader)| *leader == Some(node))
-            .count()
-    };
-    let victim = (1..=NODES)
-        .min_by_key(|&node| leads(node))
-        .expect("there are nodes");
+    let leads = |node: u16| leaders.iter().filter(|(_, leader)| *leader == Some(node)).count();
+    let victim = (1..=NODES).min_by_key(|&node| leads(node)).expect("there are nodes");
     let line = dev.command_line(victim)?;
     dev.kill(victim)?;
     let addresses: Vec<String> = (1..=NODES)
@@ -80,11 +73,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
         threads: 1,
     };
     let back = Instant::now();
-    let follower = Server::start(
-        line[0].as_ref(),
-        &line[1..],
-        &work.path().join("follower.log"),
-    )?;
+    let follower = Server::start(line[0].as_ref(), &line[1..], &work.path().join("follower.log"))?;
     let process = follower.pid();
     let mut peak = 0;
     let caught_up = async {
@@ -126,11 +115,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
 }
 
 fn leaders(status: &Status) -> Vec<(u64, Option<u16>)> {
-    status
-        .groups
-        .iter()
-        .map(|group| (group.id, group.leader))
-        .collect()
+    status.groups.iter().map(|group| (group.id, group.leader)).collect()
 }
 
 fn caught_up(before: &Status, now: &Status, victim: u16) -> bool {

@@ -64,41 +64,11 @@ struct Workload {
 const ALL: &[Kind] = &[Kind::Eraft, Kind::Etcd, Kind::Redis];
 
 const WORKLOADS: &[Workload] = &[
-    Workload {
-        name: "set-1",
-        op: Op::Set,
-        connections: 1,
-        pipeline: 1,
-        kinds: ALL,
-    },
-    Workload {
-        name: "set-32",
-        op: Op::Set,
-        connections: 32,
-        pipeline: 1,
-        kinds: ALL,
-    },
-    Workload {
-        name: "set-256",
-        op: Op::Set,
-        connections: 256,
-        pipeline: 1,
-        kinds: ALL,
-    },
-    Workload {
-        name: "get-1",
-        op: Op::Get,
-        connections: 1,
-        pipeline: 1,
-        kinds: ALL,
-    },
-    Workload {
-        name: "get-256",
-        op: Op::Get,
-        connections: 256,
-        pipeline: 1,
-        kinds: ALL,
-    },
+    Workload { name: "set-1", op: Op::Set, connections: 1, pipeline: 1, kinds: ALL },
+    Workload { name: "set-32", op: Op::Set, connections: 32, pipeline: 1, kinds: ALL },
+    Workload { name: "set-256", op: Op::Set, connections: 256, pipeline: 1, kinds: ALL },
+    Workload { name: "get-1", op: Op::Get, connections: 1, pipeline: 1, kinds: ALL },
+    Workload { name: "get-256", op: Op::Get, connections: 256, pipeline: 1, kinds: ALL },
     // etcd has no pipelines.
     Workload {
         name: "set-64x16",
@@ -134,12 +104,7 @@ struct Sample {
 pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     let chosen: Vec<&Workload> = WORKLOADS
         .iter()
-        .filter(|w| {
-            options
-                .only
-                .as_deref()
-                .is_none_or(|only| w.name.contains(only))
-        })
+        .filter(|w| options.only.as_deref().is_none_or(|only| w.name.contains(only)))
         .collect();
     ensure!(!chosen.is_empty(), "no workload has that name");
     let begun = Instant::now();
@@ -166,11 +131,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
                     sample.p99_us,
                     sample.errors,
                     raw,
-                    sample
-                        .trouble
-                        .as_deref()
-                        .map(|t| format!("  {t}"))
-                        .unwrap_or_default(),
+                    sample.trouble.as_deref().map(|t| format!("  {t}")).unwrap_or_default(),
                 );
                 samples.push(sample);
             }
@@ -183,11 +144,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
         println!("{}", serde_json::to_string_pretty(&samples)?);
     } else {
         print!("{}", summary(&chosen, &samples));
-        println!(
-            "({} rounds, {:.0} s altogether)",
-            options.rounds,
-            begun.elapsed().as_secs_f64()
-        );
+        println!("({} rounds, {:.0} s altogether)", options.rounds, begun.elapsed().as_secs_f64());
     }
     Ok(samples.iter().all(|sample| sample.errors == 0))
 }
@@ -197,23 +154,12 @@ async fn start(place: &Place, options: &Options, work: &Work) -> Result<Vec<Syst
     let mut systems = Vec::new();
     for &kind in &options.systems {
         let mut system = match kind {
-            Kind::Eraft => {
-                Dev::start(&Programs::find(place)?, work.path(), false)
-                    .await?
-                    .system
-            }
+            Kind::Eraft => Dev::start(&Programs::find(place)?, work.path(), false).await?.system,
             Kind::Etcd => outside::etcd(work.path())?,
             Kind::Redis => outside::redis(work.path())?,
         };
         system.wait_until_serving().await?;
-        load::fill(
-            system.protocol,
-            &system.addresses,
-            0..options.keys,
-            options.value,
-            100,
-        )
-        .await?;
+        load::fill(system.protocol, &system.addresses, 0..options.keys, options.value, 100).await?;
         eprintln!("{} serves, {} keys", kind.name(), options.keys);
         systems.push(system);
     }
@@ -237,12 +183,8 @@ async fn measure(
         threads: options.threads,
     };
     let processes = system.processes.clone();
-    let cpu = move || {
-        (
-            process::cpu_seconds_all(&processes),
-            process::cpu_seconds(std::process::id()),
-        )
-    };
+    let cpu =
+        move || (process::cpu_seconds_all(&processes), process::cpu_seconds(std::process::id()));
     let (outcome, before, after) =
         load::drive(system.protocol, &system.addresses, &load, cpu).await?;
     let thousands = (outcome.done as f64 / 1000.0).max(0.001);
@@ -288,10 +230,8 @@ fn summary(workloads: &[&Workload], samples: &[Sample]) -> String {
             let of = |figure: fn(&Sample) -> f64| median(cells.iter().map(|s| figure(s)).collect());
             let ratio = match by_kind.get(&Kind::Eraft) {
                 Some(ours) if *kind != Kind::Eraft => {
-                    let per_round = ours
-                        .iter()
-                        .zip(cells)
-                        .map(|(o, t)| o.per_second / t.per_second.max(0.001));
+                    let per_round =
+                        ours.iter().zip(cells).map(|(o, t)| o.per_second / t.per_second.max(0.001));
                     format!("{:.2} x", median(per_round.collect()))
                 }
                 _ => String::new(),

@@ -46,11 +46,7 @@ impl Probe {
     /// Makes and fills the file.
     pub fn create(path: &Path) -> Result<Probe> {
         refuse_memory(path)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .open(path)?;
+        let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
         let zeros = vec![0; 1024 * 1024];
         for at in (0..FILE_BYTES).step_by(zeros.len()) {
             file.write_all_at(&zeros, at)?;
@@ -79,10 +75,7 @@ fn refuse_memory(path: &Path) -> Result<()> {
     let folder = path.parent().context("the probe file has a folder")?;
     let kind = nix::sys::statfs::statfs(folder)?.filesystem_type();
     if kind == nix::sys::statfs::TMPFS_MAGIC {
-        bail!(
-            "{} is in memory (tmpfs); give --dir on a real disk",
-            folder.display()
-        );
+        bail!("{} is in memory (tmpfs); give --dir on a real disk", folder.display());
     }
     Ok(())
 }

@@ -31,22 +31,12 @@ impl Programs {
     /// binary must not be measured.
     pub fn find(place: &Place) -> Result<Programs> {
         let eraftd = match &place.eraftd {
-            Some(path) => path
-                .canonicalize()
-                .with_context(|| format!("no {}", path.display()))?,
+            Some(path) => path.canonicalize().with_context(|| format!("no {}", path.display()))?,
             None => built()?,
         };
         let eraftctl = eraftd.with_file_name("eraftctl");
-        ensure!(
-            eraftd.is_file(),
-            "no {}: cargo build --release",
-            eraftd.display()
-        );
-        ensure!(
-            eraftctl.is_file(),
-            "no {}: cargo build --release",
-            eraftctl.display()
-        );
+        ensure!(eraftd.is_file(), "no {}: cargo build --release", eraftd.display());
+        ensure!(eraftctl.is_file(), "no {}: cargo build --release", eraftctl.display());
         Ok(Programs { eraftd, eraftctl })
     }
 }
@@ -55,14 +45,7 @@ fn built() -> Result<PathBuf> {
     if let Some(cargo) = std::env::var_os("CARGO") {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
         let status = std::process::Command::new(cargo)
-            .args([
-                "build",
-                "--release",
-                "-p",
-                "eraft",
-                "--bins",
-                "--manifest-path",
-            ])
+            .args(["build", "--release", "-p", "eraft", "--bins", "--manifest-path"])
             .arg(manifest)
             .status()?;
         ensure!(status.success(), "building eraftd failed");
@@ -101,10 +84,7 @@ impl Dev {
         args.extend(restart.then(|| "--restart".to_owned()));
         let mut server = Server::start(&programs.eraftd, args, &log)?;
         let deadline = Instant::now() + START_LIMIT;
-        while !fs::read_to_string(&log)?
-            .lines()
-            .any(|line| line == "ready")
-        {
+        while !fs::read_to_string(&log)?.lines().any(|line| line == "ready") {
             server.check(&log)?;
             ensure!(
                 Instant::now() < deadline,
@@ -116,21 +96,14 @@ impl Dev {
         let mut system = System {
             kind: Kind::Eraft,
             protocol: Protocol::Resp,
-            addresses: (0..NODES)
-                .map(|i| format!("127.0.0.1:{}", port + i))
-                .collect(),
+            addresses: (0..NODES).map(|i| format!("127.0.0.1:{}", port + i)).collect(),
             processes: vec![server.pid()],
             servers: vec![(server, log)],
         };
         for node in 1..=NODES {
             system.processes.push(node_process(&folder, node)?);
         }
-        Ok(Dev {
-            system,
-            folder,
-            programs: programs.clone(),
-            port,
-        })
+        Ok(Dev { system, folder, programs: programs.clone(), port })
     }
 
     /// The process of a node, as its pid file says now.
@@ -148,14 +121,9 @@ impl Dev {
     pub fn command_line(&self, node: u16) -> Result<Vec<String>> {
         let process = self.process(node)?;
         let bytes = fs::read(format!("/proc/{process}/cmdline"))?;
-        let words = bytes
-            .split(|&b| b == 0)
-            .map(|word| String::from_utf8_lossy(word).into_owned());
+        let words = bytes.split(|&b| b == 0).map(|word| String::from_utf8_lossy(word).into_owned());
         let words: Vec<String> = words.collect();
-        ensure!(
-            words.len() > 2,
-            "node {node} has no command line (is it dead?)"
-        );
+        ensure!(words.len() > 2, "node {node} has no command line (is it dead?)");
         Ok(words[..words.len() - 1].to_vec())
     }
 
@@ -217,10 +185,7 @@ impl Dev {
             .output()
             .await?;
         if !output.status.success() {
-            bail!(
-                "eraftctl status: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("eraftctl status: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         serde_json::from_slice(&output.stdout).context("eraftctl status --json")
     }
@@ -228,11 +193,7 @@ impl Dev {
     /// The node that leads the first data group.
     pub async fn leader(&self) -> Result<u16> {
         let status = self.status().await?;
-        let group = status
-            .groups
-            .iter()
-            .find(|group| group.id != 0)
-            .context("no data group")?;
+        let group = status.groups.iter().find(|group| group.id != 0).context("no data group")?;
         group.leader.context("the data group has no leader")
     }
 }
@@ -241,9 +202,7 @@ fn node_process(folder: &Path, node: u16) -> Result<u32> {
     let file = folder.join(format!("node-{node}")).join("pid");
     let text =
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    text.trim()
-        .parse()
-        .with_context(|| format!("no process id in {}", file.display()))
+    text.trim().parse().with_context(|| format!("no process id in {}", file.display()))
 }
 
 /// What we read of `eraftctl status --json`.
@@ -267,11 +226,7 @@ pub struct Group {
 impl Group {
     /// The highest commit index that any replica knows.
     pub fn commit(&self) -> u64 {
-        self.replicas
-            .iter()
-            .map(|replica| replica.commit)
-            .max()
-            .unwrap_or(0)
+        self.replicas.iter().map(|replica| replica.commit).max().unwrap_or(0)
     }
 }
 

@@ -37,10 +37,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
         dev.wait_until_whole(ROUND_LIMIT).await?;
         let leader = dev.leader().await?;
         let keys = dev.keys_led_by(leader, 1).await?;
-        let key = keys
-            .first()
-            .with_context(|| format!("node {leader} leads no bucket"))?
-            .clone();
+        let key = keys.first().with_context(|| format!("node {leader} leads no bucket"))?.clone();
         let killed = Instant::now();
         dev.kill(leader)?;
         let survivors: Vec<u16> = (1..=NODES).filter(|&node| node != leader).collect();
@@ -52,22 +49,13 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
         });
         first.await.context("no write succeeded")?;
         let seconds = killed.elapsed().as_secs_f64();
-        eprintln!(
-            "round {}: node {leader} killed, first write after {seconds:.2} s",
-            round + 1
-        );
+        eprintln!("round {}: node {leader} killed, first write after {seconds:.2} s", round + 1);
         times.push(seconds);
     }
     ensure!(!times.is_empty(), "no rounds");
-    let (middle, worst) = (
-        median(times.clone()),
-        times.iter().copied().fold(0.0, f64::max),
-    );
+    let (middle, worst) = (median(times.clone()), times.iter().copied().fold(0.0, f64::max));
     if place.json {
-        println!(
-            "{}",
-            serde_json::json!({ "seconds": times, "median": middle, "worst": worst })
-        );
+        println!("{}", serde_json::json!({ "seconds": times, "median": middle, "worst": worst }));
     } else {
         println!(
             "first successful write after: median {middle:.2} s, worst {worst:.2} s of {}",

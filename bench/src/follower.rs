@@ -42,15 +42,9 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
         let dev = Dev::start(&programs, work.path(), false).await?;
         let status = dev.status().await?;
         let leads = |node: u16| {
-            status
-                .groups
-                .iter()
-                .filter(|g| g.id != 0 && g.leader == Some(node))
-                .count()
+            status.groups.iter().filter(|g| g.id != 0 && g.leader == Some(node)).count()
         };
-        let victim = (1..=NODES)
-            .min_by_key(|&node| leads(node))
-            .expect("there are nodes");
+        let victim = (1..=NODES).min_by_key(|&node| leads(node)).expect("there are nodes");
         let survivors: Vec<u16> = (1..=NODES).filter(|&node| node != victim).collect();
         let addresses: Vec<String> = survivors
             .iter()
@@ -67,10 +61,8 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
             threads: 1,
         };
         let cpu = {
-            let processes: Vec<u32> = survivors
-                .iter()
-                .map(|&node| dev.process(node))
-                .collect::<Result<_>>()?;
+            let processes: Vec<u32> =
+                survivors.iter().map(|&node| dev.process(node)).collect::<Result<_>>()?;
             move || process::cpu_seconds_all(&processes)
         };
         let (whole, ..) = load::drive(dev.system.protocol, &addresses, &load, cpu.clone()).await?;
@@ -96,10 +88,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     }
     let middle = median(ratios.clone());
     if place.json {
-        println!(
-            "{}",
-            serde_json::json!({ "ratios": ratios, "median": middle })
-        );
+        println!("{}", serde_json::json!({ "ratios": ratios, "median": middle }));
     } else {
         println!(
             "throughput with a dead follower: {middle:.2} of that with all (median of {})",

@@ -30,17 +30,9 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     let work = Work::create(place)?;
     let dev = Dev::start(&Programs::find(place)?, work.path(), false).await?;
     tokio::time::sleep(Duration::from_secs_f64(options.settle)).await;
-    let processes: Vec<u32> = (1..=NODES)
-        .map(|node| dev.process(node))
-        .collect::<Result<_>>()?;
+    let processes: Vec<u32> = (1..=NODES).map(|node| dev.process(node)).collect::<Result<_>>()?;
     let commits = async || -> Result<Vec<(u64, u64)>> {
-        Ok(dev
-            .status()
-            .await?
-            .groups
-            .iter()
-            .map(|group| (group.id, group.commit()))
-            .collect())
+        Ok(dev.status().await?.groups.iter().map(|group| (group.id, group.commit())).collect())
     };
     let logs = commits().await?;
     let before: Vec<f64> = processes.iter().map(|&p| cpu_seconds(p)).collect();
@@ -48,16 +40,10 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     let after: Vec<f64> = processes.iter().map(|&p| cpu_seconds(p)).collect();
     let logs_after = commits().await?;
 
-    let percent: Vec<f64> = before
-        .iter()
-        .zip(&after)
-        .map(|(b, a)| (a - b) / options.seconds * 100.0)
-        .collect();
-    let grown: Vec<(u64, u64)> = logs
-        .iter()
-        .zip(&logs_after)
-        .map(|((id, b), (_, a))| (*id, a.saturating_sub(*b)))
-        .collect();
+    let percent: Vec<f64> =
+        before.iter().zip(&after).map(|(b, a)| (a - b) / options.seconds * 100.0).collect();
+    let grown: Vec<(u64, u64)> =
+        logs.iter().zip(&logs_after).map(|((id, b), (_, a))| (*id, a.saturating_sub(*b))).collect();
     if place.json {
         println!(
             "{}",
@@ -68,10 +54,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
             println!("node {}: {percent:.2} % of a core", node + 1);
         }
         for (group, entries) in &grown {
-            println!(
-                "group {group}: {entries} new log entries in {} s",
-                options.seconds
-            );
+            println!("group {group}: {entries} new log entries in {} s", options.seconds);
         }
     }
     let config_quiet = grown.iter().all(|&(id, entries)| id != 0 || entries == 0);

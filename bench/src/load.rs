@@ -55,13 +55,7 @@ pub struct Outcome {
 impl Outcome {
     fn new() -> Outcome {
         let latency = Histogram::new_with_bounds(1, 60_000_000, 3).expect("these bounds are valid");
-        Outcome {
-            done: 0,
-            errors: 0,
-            latency,
-            seconds: 0.0,
-            trouble: None,
-        }
+        Outcome { done: 0, errors: 0, latency, seconds: 0.0, trouble: None }
     }
 
     /// Requests per second.
@@ -112,12 +106,8 @@ pub async fn drive<T: Send + 'static>(
             .step_by(threads)
             .map(|connection| addresses[connection % addresses.len()].clone())
             .collect();
-        let (load, values, barrier, span) = (
-            load.clone(),
-            values.clone(),
-            barrier.clone(),
-            span_out.clone(),
-        );
+        let (load, values, barrier, span) =
+            (load.clone(), values.clone(), barrier.clone(), span_out.clone());
         workers.push(
             std::thread::Builder::new()
                 .name(format!("generator-{thread}"))
@@ -131,10 +121,7 @@ pub async fn drive<T: Send + 'static>(
     })
     .await?;
     let start = Instant::now() + load.warm_up;
-    let span = Span {
-        start,
-        end: start + load.time,
-    };
+    let span = Span { start, end: start + load.time };
     // Without a receiver all workers have failed already, and say so below.
     let _ = span_in.send(Some(span));
     tokio::time::sleep_until(span.start.into()).await;
@@ -162,9 +149,7 @@ fn generate(
     barrier: &std::sync::Barrier,
     mut span: tokio::sync::watch::Receiver<Option<Span>>,
 ) -> Result<Outcome> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
         let mut sessions = Vec::new();
         let mut trouble = None;
@@ -183,14 +168,8 @@ fn generate(
             }
         }
         barrier.wait();
-        let span = span
-            .wait_for(Option::is_some)
-            .await?
-            .expect("waited for it");
-        let tally = Rc::new(RefCell::new(Outcome {
-            trouble,
-            ..Outcome::new()
-        }));
+        let span = span.wait_for(Option::is_some).await?.expect("waited for it");
+        let tally = Rc::new(RefCell::new(Outcome { trouble, ..Outcome::new() }));
         let tasks: Vec<_> = sessions
             .into_iter()
             .map(|(session, address)| {
@@ -198,10 +177,7 @@ fn generate(
                 tokio::task::spawn_local(async move {
                     let work =
                         connection(protocol, &address, session, &load, &values, span, &tally);
-                    if tokio::time::timeout_at((span.end + GRACE).into(), work)
-                        .await
-                        .is_err()
-                    {
+                    if tokio::time::timeout_at((span.end + GRACE).into(), work).await.is_err() {
                         tally
                             .borrow_mut()
                             .fail(load.pipeline, || format!("{address}: no answer in time"));
@@ -236,9 +212,7 @@ async fn connection(
             match Session::connect(protocol, address, load.value_bytes).await {
                 Ok(made) => session = Some(made),
                 Err(error) => {
-                    tally
-                        .borrow_mut()
-                        .fail(1, || format!("{address}: {error:#}"));
+                    tally.borrow_mut().fail(1, || format!("{address}: {error:#}"));
                     tokio::time::sleep(RECONNECT).await;
                 }
             }

@@ -33,22 +33,15 @@ pub struct Options {
 pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     let work = Work::create(place)?;
     let dev = Dev::start(&Programs::find(place)?, work.path(), false).await?;
-    let processes: Vec<u32> = (1..=NODES)
-        .map(|node| dev.process(node))
-        .collect::<Result<_>>()?;
+    let processes: Vec<u32> = (1..=NODES).map(|node| dev.process(node)).collect::<Result<_>>()?;
     let sample = || -> Vec<u64> { processes.iter().map(|&p| resident_bytes(p)).collect() };
     tokio::time::sleep(Duration::from_secs(5)).await;
     let idle = sample();
 
     // The writing goes on as the sampling does; every key is new.
     let keys = options.mib * 1024 * 1024 / options.value as u64;
-    let filling = load::fill(
-        dev.system.protocol,
-        &dev.system.addresses,
-        0..keys,
-        options.value,
-        16,
-    );
+    let filling =
+        load::fill(dev.system.protocol, &dev.system.addresses, 0..keys, options.value, 16);
     tokio::pin!(filling);
     let mut samples = Vec::new();
     loop {
@@ -66,16 +59,9 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     };
     let n = samples.len();
     let mut rows = vec![
-        [
-            "node",
-            "idle",
-            "peak, first half",
-            "peak, second half",
-            "at the end",
-            "10 s later",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        ["node", "idle", "peak, first half", "peak, second half", "at the end", "10 s later"]
+            .map(str::to_owned)
+            .to_vec(),
     ];
     for node in 0..usize::from(NODES) {
         rows.push(vec![

@@ -18,9 +18,7 @@ pub fn etcd(work: &Path) -> Result<System> {
     let base = port::row(ETCD_NODES * 2)?;
     let client = |i: u16| format!("http://127.0.0.1:{}", base + i);
     let peer = |i: u16| format!("http://127.0.0.1:{}", base + ETCD_NODES + i);
-    let cluster: Vec<String> = (0..ETCD_NODES)
-        .map(|i| format!("e{i}={}", peer(i)))
-        .collect();
+    let cluster: Vec<String> = (0..ETCD_NODES).map(|i| format!("e{i}={}", peer(i))).collect();
     let cluster = cluster.join(",");
     let mut servers = Vec::new();
     for i in 0..ETCD_NODES {
@@ -45,9 +43,7 @@ pub fn etcd(work: &Path) -> Result<System> {
     Ok(System {
         kind: Kind::Etcd,
         protocol: Protocol::Etcd,
-        addresses: (0..ETCD_NODES)
-            .map(|i| format!("127.0.0.1:{}", base + i))
-            .collect(),
+        addresses: (0..ETCD_NODES).map(|i| format!("127.0.0.1:{}", base + i)).collect(),
         processes: servers.iter().map(|(server, _)| server.pid()).collect(),
         servers,
     })

@@ -49,11 +49,7 @@ impl Server {
             let text = fs::read_to_string(log).unwrap_or_default();
             let tail: Vec<&str> = text.lines().rev().take(15).collect();
             let tail: Vec<&str> = tail.into_iter().rev().collect();
-            bail!(
-                "server ended with {status}; end of {}:\n{}",
-                log.display(),
-                tail.join("\n")
-            );
+            bail!("server ended with {status}; end of {}:\n{}", log.display(), tail.join("\n"));
         }
         Ok(())
     }
@@ -91,12 +87,8 @@ pub fn cpu_seconds(process: u32) -> f64 {
         return 0.0;
     };
     // utime, stime, cutime, cstime are fields 14 to 17 of the line, 11 to 14 of the rest.
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(4)
-        .filter_map(|f| f.parse::<u64>().ok())
-        .sum();
+    let ticks: u64 =
+        fields.split_whitespace().skip(11).take(4).filter_map(|f| f.parse::<u64>().ok()).sum();
     ticks as f64 / ticks_per_second()
 }
 
@@ -111,19 +103,10 @@ pub fn resident_bytes(process: u32) -> u64 {
     status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| {
-            rest.trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse::<u64>()
-                .ok()
-        })
+        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok())
         .map_or(0, |kib| kib * 1024)
 }
 
 fn ticks_per_second() -> f64 {
-    nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)
-        .ok()
-        .flatten()
-        .unwrap_or(100) as f64
+    nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100) as f64
 }

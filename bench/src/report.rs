@@ -15,10 +15,7 @@ pub fn median(mut figures: Vec<f64>) -> f64 {
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|c| c.chars().count())
-            .max()
+        rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max()
     };
     let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0)).collect();
     let mut text = String::new();

@@ -130,24 +130,14 @@ impl Template {
         let value_at = bytes.len();
         bytes.resize(value_at + value_bytes, b'x');
         bytes.extend_from_slice(b"\r\n");
-        Template {
-            bytes,
-            key_at: head.len(),
-            value_at,
-            value_bytes,
-        }
+        Template { bytes, key_at: head.len(), value_at, value_bytes }
     }
 
     fn get() -> Template {
         let key = key(0);
         let head = format!("*2\r\n$3\r\nGET\r\n${}\r\n", key.len());
         let bytes = format!("{head}{key}\r\n").into_bytes();
-        Template {
-            bytes,
-            key_at: head.len(),
-            value_at: 0,
-            value_bytes: 0,
-        }
+        Template { bytes, key_at: head.len(), value_at: 0, value_bytes: 0 }
     }
 
     fn append(&self, out: &mut Vec<u8>, number: u64, values: &Values) {
@@ -155,10 +145,7 @@ impl Template {
         out.extend_from_slice(&self.bytes);
         let mut rest = number;
         // The digits of "key:000000000000" from the right.
-        for digit in out[start + self.key_at + 4..start + self.key_at + 16]
-            .iter_mut()
-            .rev()
-        {
+        for digit in out[start + self.key_at + 4..start + self.key_at + 16].iter_mut().rev() {
             *digit = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
@@ -177,10 +164,7 @@ struct Replies {
 
 impl Default for Replies {
     fn default() -> Replies {
-        Replies {
-            buffer: vec![0; 32 * 1024],
-            filled: 0,
-        }
+        Replies { buffer: vec![0; 32 * 1024], filled: 0 }
     }
 }
 
@@ -241,19 +225,14 @@ fn reply(bytes: &[u8]) -> Result<Option<(usize, bool)>> {
 /// Sends one command to a RESP server on a connection of its own; returns the first line of the reply.
 pub async fn ask(address: &str, command: &str) -> Result<String> {
     let mut stream = TcpStream::connect(address).await?;
-    stream
-        .write_all(format!("{command}\r\n").as_bytes())
-        .await?;
+    stream.write_all(format!("{command}\r\n").as_bytes()).await?;
     let mut text = Vec::new();
     while !text.contains(&b'\n') {
         if stream.read_buf(&mut text).await? == 0 {
             bail!("{address} closed the connection");
         }
     }
-    let line = text
-        .split(|&b| b == b'\r' || b == b'\n')
-        .next()
-        .unwrap_or_default();
+    let line = text.split(|&b| b == b'\r' || b == b'\n').next().unwrap_or_default();
     Ok(String::from_utf8_lossy(line).into_owned())
 }
 
@@ -266,19 +245,13 @@ pub struct Etcd {
 impl Etcd {
     async fn connect(address: &str, value_bytes: usize) -> Result<Etcd> {
         let client = etcd_client::Client::connect([address], None).await?;
-        Ok(Etcd {
-            kv: client.kv_client(),
-            value_bytes,
-        })
+        Ok(Etcd { kv: client.kv_client(), value_bytes })
     }
 
     async fn call(&mut self, op: Op, keys: &[u64], values: &Values) -> Result<usize> {
         match (op, keys) {
             (Op::Set, [number]) => {
-                let outcome = self
-                    .kv
-                    .put(key(*number), values.cut(self.value_bytes), None)
-                    .await;
+                let outcome = self.kv.put(key(*number), values.cut(self.value_bytes), None).await;
                 Ok(usize::from(outcome.is_err()))
             }
             // A plain range request of etcd is linearizable.
@@ -296,10 +269,7 @@ impl Etcd {
                         Op::Get => etcd_client::TxnOp::get(key(number), None),
                     })
                     .collect();
-                let outcome = self
-                    .kv
-                    .txn(etcd_client::Txn::new().and_then(operations))
-                    .await;
+                let outcome = self.kv.txn(etcd_client::Txn::new().and_then(operations)).await;
                 Ok(if outcome.is_err() { keys.len() } else { 0 })
             }
         }

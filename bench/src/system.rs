@@ -92,18 +92,13 @@ impl Work {
     pub fn create(place: &Place) -> Result<Work> {
         std::fs::create_dir_all(&place.dir)
             .with_context(|| format!("cannot create {}", place.dir.display()))?;
-        let folder = tempfile::Builder::new()
-            .prefix("run-")
-            .tempdir_in(&place.dir)?;
+        let folder = tempfile::Builder::new().prefix("run-").tempdir_in(&place.dir)?;
         let path = folder.path().canonicalize()?;
         if place.keep {
             eprintln!("data and logs stay in {}", folder.keep().display());
             return Ok(Work { folder: None, path });
         }
-        Ok(Work {
-            folder: Some(folder),
-            path,
-        })
+        Ok(Work { folder: Some(folder), path })
     }
 
     /// Its absolute path.

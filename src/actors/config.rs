@@ -24,7 +24,8 @@ pub async fn query(router: &Router, query: &ConfigQuery) -> Result<ConfigReply, 
 }
 
 async fn ask(router: &Router, work: Work) -> Result<ConfigReply, String> {
-    let mut settled = router.submit(vec![(Target::Group(GroupId::CONFIG), work)], Mode::Cluster).await;
+    let mut settled =
+        router.submit(vec![(Target::Group(GroupId::CONFIG), work)], Mode::Cluster).await;
     match settled.pop().map(|one| one.outcome) {
         Some(Outcome::Done(mut replies)) => match replies.pop() {
             Some(Reply::Bulk(bytes)) => codec::decode(&bytes).map_err(|error| error.to_string()),

@@ -65,14 +65,13 @@ impl Gc {
     /// What to do now.
     pub(super) fn step(&mut self, seen: Seen) -> Vec<GcStep> {
         let mut steps = Vec::new();
-        let low = if self.low { seen.free < ROOMY_BYTES } else { seen.free < limits::DISK_LOW_BYTES };
+        let low =
+            if self.low { seen.free < ROOMY_BYTES } else { seen.free < limits::DISK_LOW_BYTES };
         if low != self.low {
             self.low = low;
             steps.push(GcStep::DiskLow(low));
         }
-        if seen.work != self.persisted_work
-            && seen.now.since(self.persisted_at) >= PERSIST_MILLIS
-        {
+        if seen.work != self.persisted_work && seen.now.since(self.persisted_at) >= PERSIST_MILLIS {
             self.persisted_work = seen.work;
             self.persisted_at = seen.now;
             steps.push(GcStep::Persist);

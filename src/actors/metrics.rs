@@ -154,7 +154,8 @@ impl GroupMetrics {
 
     /// How far a peer is behind; only while leading.
     pub fn lag(&self, peer: NodeId, entries: u64) {
-        gauge!(LAG, "group" => self.group.clone(), "peer" => peer.0.to_string()).set(as_f64(entries));
+        gauge!(LAG, "group" => self.group.clone(), "peer" => peer.0.to_string())
+            .set(as_f64(entries));
     }
 }
 
@@ -276,13 +277,11 @@ impl PortMetrics {
 }
 
 /// The latency histogram of one command.
-#[must_use]
 pub fn command(name: &'static str) -> Histogram {
     histogram!(COMMANDS, "command" => name)
 }
 
 /// Units that other nodes forwarded to this one.
-#[must_use]
 pub fn served() -> Counter {
     counter!(SERVED)
 }
@@ -334,7 +333,8 @@ mod tests {
         let page = include_str!("../../docs/metrics.md");
         for (name, kind, unit, labels, help) in TABLE {
             let labels = if labels.is_empty() { "–" } else { labels };
-            let (kind, unit) = (format!("{kind:?}").to_lowercase(), format!("{unit:?}").to_lowercase());
+            let (kind, unit) =
+                (format!("{kind:?}").to_lowercase(), format!("{unit:?}").to_lowercase());
             let row = format!("| `{name}` | {kind} | {unit} | {labels} | {help} |");
             assert!(page.contains(&row), "docs/metrics.md lacks this row:\n{row}");
         }

@@ -6,8 +6,8 @@ use crate::actors::group::actor::{GroupActor, GroupMessage};
 use crate::actors::group::event::{Lead, ReplyTo};
 use crate::actors::peers::{Peers, frames_of};
 use crate::ids::{GroupId, NodeId, Term};
-use crate::limits;
 use crate::kv::{Reply, ReplyError};
+use crate::limits;
 use crate::net::message::{Answer, Outcome, PeerMessage};
 use crate::net::quic::SendError;
 use crate::raft::Role;
@@ -248,7 +248,8 @@ impl Shared {
             term: Term(replica.board.term()),
             leader: replica.board.leader(),
         };
-        let groups = self.replicas().iter().map(|(group, replica)| (*group, state(replica))).collect();
+        let groups =
+            self.replicas().iter().map(|(group, replica)| (*group, state(replica))).collect();
         let alive = self.peers.connected().into_iter().collect();
         Some(ClusterView::new(table, self.node, alive, groups))
     }

@@ -56,7 +56,8 @@ impl Transfers {
     fn end(&self, key: (GroupId, NodeId), answers: &mpsc::WeakSender<SnapshotFrame>) {
         let mut transfers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = answers.upgrade();
-        let is_own = |known: &mpsc::Sender<_>| own.as_ref().is_some_and(|own| own.same_channel(known));
+        let is_own =
+            |known: &mpsc::Sender<_>| own.as_ref().is_some_and(|own| own.same_channel(known));
         if transfers.get(&key).is_some_and(is_own) {
             transfers.remove(&key);
         }
@@ -77,7 +78,11 @@ impl Transfers {
 
 /// Sends a frame of a transfer back; lost frames end the transfer, which is then tried again.
 pub(super) fn answer(shared: &Shared, to: NodeId, frame: &SnapshotFrame) {
-    let _ = shared.peers.send(to, Lane::Control, &crate::net::message::PeerMessage::Snapshot(frame.clone()));
+    let _ = shared.peers.send(
+        to,
+        Lane::Control,
+        &crate::net::message::PeerMessage::Snapshot(frame.clone()),
+    );
 }
 
 /// One snapshot to one peer.
@@ -121,7 +126,8 @@ impl Transfer {
 
     async fn send(mut self, inbox: &mut mpsc::Receiver<SnapshotFrame>) -> Result<u64, String> {
         let start = Instant::now();
-        let (mut next, mut sequence, mut taken, mut bytes) = (Some(self.view.from.clone()), 0, 0, 0);
+        let (mut next, mut sequence, mut taken, mut bytes) =
+            (Some(self.view.from.clone()), 0, 0, 0);
         while let Some(from) = next {
             let (view, chunk) = read(self.view, from).await?;
             self.view = view;
@@ -162,14 +168,19 @@ impl Transfer {
     }
 
     /// The receiver's next word: chunks taken, and whether all is installed.
-    async fn answer(&self, inbox: &mut mpsc::Receiver<SnapshotFrame>) -> Result<(u64, bool), String> {
+    async fn answer(
+        &self,
+        inbox: &mut mpsc::Receiver<SnapshotFrame>,
+    ) -> Result<(u64, bool), String> {
         loop {
             let frame = tokio::time::timeout(PATIENCE, inbox.recv())
                 .await
                 .map_err(|_| "the receiver does not answer")?
                 .ok_or("another transfer took its place")?;
             match frame {
-                SnapshotFrame::Received { view, sequence, installed, .. } if view == self.view.id => {
+                SnapshotFrame::Received { view, sequence, installed, .. }
+                    if view == self.view.id =>
+                {
                     return Ok((sequence + 1, installed));
                 }
                 SnapshotFrame::Refused { view, .. } if view == self.view.id => {

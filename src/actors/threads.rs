@@ -89,7 +89,12 @@ impl LogHandle {
         self.call(move |log| log.set_cluster(cluster).map_err(|error| error.to_string())).await?
     }
 
-    async fn operate(&self, group: GroupId, generation: Generation, op: LogOp) -> Result<(), String> {
+    async fn operate(
+        &self,
+        group: GroupId,
+        generation: Generation,
+        op: LogOp,
+    ) -> Result<(), String> {
         let write = LogWrite {
             group,
             generation,

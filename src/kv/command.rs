@@ -110,52 +110,128 @@ pub struct ScanPage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each is the Redis command of its name")]
 pub enum Command {
-    Get { key: Bytes },
+    Get {
+        key: Bytes,
+    },
     /// SET with all its options; SETEX, PSETEX and GETSET become this too.
-    Set { key: Bytes, value: Bytes, condition: Condition, expiry: Expiry, get: bool },
+    Set {
+        key: Bytes,
+        value: Bytes,
+        condition: Condition,
+        expiry: Expiry,
+        get: bool,
+    },
     /// SETNX, which answers 1 or 0.
-    SetNx { key: Bytes, value: Bytes },
-    GetDel { key: Bytes },
-    GetEx { key: Bytes, expiry: GetExpiry },
-    Append { key: Bytes, value: Bytes },
-    Strlen { key: Bytes },
-    GetRange { key: Bytes, start: i64, end: i64 },
-    SetRange { key: Bytes, offset: u64, value: Bytes },
+    SetNx {
+        key: Bytes,
+        value: Bytes,
+    },
+    GetDel {
+        key: Bytes,
+    },
+    GetEx {
+        key: Bytes,
+        expiry: GetExpiry,
+    },
+    Append {
+        key: Bytes,
+        value: Bytes,
+    },
+    Strlen {
+        key: Bytes,
+    },
+    GetRange {
+        key: Bytes,
+        start: i64,
+        end: i64,
+    },
+    SetRange {
+        key: Bytes,
+        offset: u64,
+        value: Bytes,
+    },
     /// INCR, DECR, INCRBY, DECRBY.
-    IncrBy { key: Bytes, by: i64 },
+    IncrBy {
+        key: Bytes,
+        by: i64,
+    },
     /// INCRBYFLOAT; `by` is the client's text, checked to be a finite number.
-    IncrByFloat { key: Bytes, by: Bytes },
-    MGet { keys: Vec<Bytes> },
-    MSet { pairs: Vec<(Bytes, Bytes)> },
+    IncrByFloat {
+        key: Bytes,
+        by: Bytes,
+    },
+    MGet {
+        keys: Vec<Bytes>,
+    },
+    MSet {
+        pairs: Vec<(Bytes, Bytes)>,
+    },
     /// MSETNX: all or none, answers 1 or 0.
-    MSetNx { pairs: Vec<(Bytes, Bytes)> },
+    MSetNx {
+        pairs: Vec<(Bytes, Bytes)>,
+    },
     /// DEL and UNLINK.
-    Del { keys: Vec<Bytes> },
-    Exists { keys: Vec<Bytes> },
-    Touch { keys: Vec<Bytes> },
-    Type { key: Bytes },
+    Del {
+        keys: Vec<Bytes>,
+    },
+    Exists {
+        keys: Vec<Bytes>,
+    },
+    Touch {
+        keys: Vec<Bytes>,
+    },
+    Type {
+        key: Bytes,
+    },
     /// EXPIRE, PEXPIRE, EXPIREAT, PEXPIREAT.
-    Expire { key: Bytes, deadline: Deadline, condition: ExpireCondition },
+    Expire {
+        key: Bytes,
+        deadline: Deadline,
+        condition: ExpireCondition,
+    },
     /// TTL, PTTL, EXPIRETIME, PEXPIRETIME.
-    Ttl { key: Bytes, unit: TtlUnit },
-    Persist { key: Bytes },
+    Ttl {
+        key: Bytes,
+        unit: TtlUnit,
+    },
+    Persist {
+        key: Bytes,
+    },
     /// RENAME (answers OK) and, `if_absent`, RENAMENX (answers 1 or 0).
-    Rename { from: Bytes, to: Bytes, if_absent: bool },
-    Copy { from: Bytes, to: Bytes, replace: bool },
+    Rename {
+        from: Bytes,
+        to: Bytes,
+        if_absent: bool,
+    },
+    Copy {
+        from: Bytes,
+        to: Bytes,
+        replace: bool,
+    },
     /// A page of keys; answers an array of the next cursor (integer, 0 at the end) and the keys.
     Scan(ScanPage),
     /// A key chosen by this number; nil if there is none.
-    RandomKey { random: u64 },
+    RandomKey {
+        random: u64,
+    },
     /// How many keys the group has.
     DbSize,
     /// FLUSHALL, FLUSHDB: forgets all keys of the group's buckets.
     Flush,
     /// CLUSTER COUNTKEYSINSLOT.
-    CountKeys { bucket: Bucket },
+    CountKeys {
+        bucket: Bucket,
+    },
     /// CLUSTER GETKEYSINSLOT.
-    KeysInBucket { bucket: Bucket, count: u32 },
+    KeysInBucket {
+        bucket: Bucket,
+        count: u32,
+    },
     /// OBJECT ENCODING, MEMORY USAGE and the like: what is known of the key.
-    Describe { key: Bytes, what: Describe },
+    Describe {
+        key: Bytes,
+        what: Describe,
+    },
 }
 
 /// What may be asked of a key besides its value.

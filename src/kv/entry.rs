@@ -48,7 +48,8 @@ impl EntryBuilder {
         self.bytes.extend_from_slice(&[0; 4]);
         codec::encode_into(command, &mut self.bytes);
         let length = self.bytes.len() - length_at - 4;
-        let length = u32::try_from(length).expect("a command is bounded by limits::ENTRY_BYTES_MAX");
+        let length =
+            u32::try_from(length).expect("a command is bounded by limits::ENTRY_BYTES_MAX");
         self.bytes[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
         self.records += 1;
     }

@@ -69,7 +69,10 @@ impl ReplyError {
     /// The command may or may not have been carried out.
     #[must_use]
     pub fn outcome_unknown(reason: impl fmt::Display) -> Self {
-        Self::new("UNKNOWN", format!("{reason} (outcome unknown: it may or may not have been done)"))
+        Self::new(
+            "UNKNOWN",
+            format!("{reason} (outcome unknown: it may or may not have been done)"),
+        )
     }
 
     /// `ERR syntax error`.

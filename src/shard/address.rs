@@ -47,14 +47,10 @@ impl<'a> Address<'a> {
         if port == 0 {
             return Err(AddressError::Port);
         }
-        let bracketed = host
-            .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'));
+        let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         let well_formed = match bracketed {
-            Some(inner) => inner
-                .bytes()
-                .all(|byte| plain(byte) || matches!(byte, b':' | b'%')),
+            Some(inner) => inner.bytes().all(|byte| plain(byte) || matches!(byte, b':' | b'%')),
             None => host.bytes().all(plain),
         };
         let host = bracketed.unwrap_or(host);
@@ -73,10 +69,7 @@ mod tests {
     fn names_and_both_kinds_of_ip_are_addresses() {
         let parsed = |text| Address::parse(text).map(|address| (address.host, address.port));
         assert_eq!(parsed("127.0.0.1:7379"), Ok(("127.0.0.1", 7379)));
-        assert_eq!(
-            parsed("node-1.example_net:1"),
-            Ok(("node-1.example_net", 1))
-        );
+        assert_eq!(parsed("node-1.example_net:1"), Ok(("node-1.example_net", 1)));
         assert_eq!(parsed("[::1]:65535"), Ok(("::1", 65_535)));
         assert_eq!(parsed("[fe80::1%eth0]:9"), Ok(("fe80::1%eth0", 9)));
     }

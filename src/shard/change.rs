@@ -29,11 +29,7 @@ impl fmt::Display for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node(node) => write!(f, "{node}"),
-            Self::Admin(name) => name
-                .chars()
-                .take(AUTHOR_CHARS_MAX)
-                .collect::<String>()
-                .fmt(f),
+            Self::Admin(name) => name.chars().take(AUTHOR_CHARS_MAX).collect::<String>().fmt(f),
         }
     }
 }
@@ -221,28 +217,16 @@ mod tests {
         let node = NodeId(2);
         let commands = [
             ConfigCommand::Init(plan(3, 2)),
-            ConfigCommand::NodeAddress {
-                node,
-                info: info(2),
-            },
+            ConfigCommand::NodeAddress { node, info: info(2) },
             ConfigCommand::SetLimits(ReplicatedLimits::default()),
         ];
-        let request = |command| ConfigRequest {
-            by: by.clone(),
-            command,
-        };
+        let request = |command| ConfigRequest { by: by.clone(), command };
         let requests = commands.into_iter().map(request).collect();
-        let payload = ConfigPayload {
-            time: UnixMillis(5),
-            requests,
-        };
+        let payload = ConfigPayload { time: UnixMillis(5), requests };
         assert_eq!(ConfigPayload::decode(&payload.encode()), Ok(Some(payload)));
         assert_eq!(ConfigPayload::decode(&[]), Ok(None));
         assert_eq!(ConfigPayload::decode(&[9, 1]), Err(PayloadError::Format(9)));
-        assert!(matches!(
-            ConfigPayload::decode(&[FORMAT, 1]),
-            Err(PayloadError::Bytes(_))
-        ));
+        assert!(matches!(ConfigPayload::decode(&[FORMAT, 1]), Err(PayloadError::Bytes(_))));
     }
 
     /// The number of a variant is its name on disk and on the wire: these bytes may never change.
@@ -251,51 +235,16 @@ mod tests {
         let first = |bytes: Vec<u8>| bytes[0];
         let node = NodeId(1);
         assert_eq!(first(codec::encode(&ConfigCommand::Init(plan(1, 1)))), 0);
-        assert_eq!(
-            first(codec::encode(&ConfigCommand::NodeAddress {
-                node,
-                info: info(1)
-            })),
-            1
-        );
-        assert_eq!(
-            first(codec::encode(&ConfigCommand::SetLimits(Default::default()))),
-            2
-        );
-        assert_eq!(
-            codec::encode(&ConfigQuery::Newest {
-                known: TableVersion(7)
-            }),
-            [0, 7]
-        );
-        assert_eq!(
-            codec::encode(&ConfigQuery::Version(TableVersion(7))),
-            [1, 7]
-        );
-        assert_eq!(
-            codec::encode(&ConfigQuery::History {
-                until: None,
-                count: 7
-            }),
-            [2, 0, 7]
-        );
-        assert_eq!(
-            codec::encode(&ConfigReply::Changed(TableVersion(7))),
-            [0, 7]
-        );
-        assert_eq!(
-            codec::encode(&ConfigReply::Unchanged(TableVersion(7))),
-            [1, 7]
-        );
-        assert_eq!(
-            codec::encode(&ConfigReply::Refused(Refusal::NotInitialised)),
-            [2, 0]
-        );
+        assert_eq!(first(codec::encode(&ConfigCommand::NodeAddress { node, info: info(1) })), 1);
+        assert_eq!(first(codec::encode(&ConfigCommand::SetLimits(Default::default()))), 2);
+        assert_eq!(codec::encode(&ConfigQuery::Newest { known: TableVersion(7) }), [0, 7]);
+        assert_eq!(codec::encode(&ConfigQuery::Version(TableVersion(7))), [1, 7]);
+        assert_eq!(codec::encode(&ConfigQuery::History { until: None, count: 7 }), [2, 0, 7]);
+        assert_eq!(codec::encode(&ConfigReply::Changed(TableVersion(7))), [0, 7]);
+        assert_eq!(codec::encode(&ConfigReply::Unchanged(TableVersion(7))), [1, 7]);
+        assert_eq!(codec::encode(&ConfigReply::Refused(Refusal::NotInitialised)), [2, 0]);
         assert_eq!(codec::encode(&ConfigReply::History(vec![])), [4, 0]);
         let (oldest, newest) = (TableVersion(1), TableVersion(2));
-        assert_eq!(
-            codec::encode(&ConfigReply::NoSuchVersion { oldest, newest }),
-            [5, 1, 2]
-        );
+        assert_eq!(codec::encode(&ConfigReply::NoSuchVersion { oldest, newest }), [5, 1, 2]);
     }
 }

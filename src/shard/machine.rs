@@ -96,12 +96,7 @@ impl ConfigMachine {
         generation: RowGeneration,
         rows: &mut R,
     ) -> Self {
-        let mut machine = Self {
-            group,
-            generation,
-            state: State::default(),
-            newest: None,
-        };
+        let mut machine = Self { group, generation, state: State::default(), newest: None };
         machine.flush_meta(rows);
         machine
     }
@@ -115,12 +110,7 @@ impl ConfigMachine {
         generation: RowGeneration,
         rows: &R,
     ) -> Result<Option<Self>, OpenError> {
-        let mut machine = Self {
-            group,
-            generation,
-            state: State::default(),
-            newest: None,
-        };
+        let mut machine = Self { group, generation, state: State::default(), newest: None };
         let Some(bytes) = rows.get(&machine.key(STATE)) else {
             return Ok(None);
         };
@@ -272,10 +262,7 @@ impl ConfigMachine {
             what: request.command.to_string(),
         };
         rows.put(self.version_key(VERSION, version), table.encode().into());
-        rows.put(
-            self.version_key(HISTORY, version),
-            codec::encode(&summary).into(),
-        );
+        rows.put(self.version_key(HISTORY, version), codec::encode(&summary).into());
         self.state.newest = version;
         self.state.oldest = self.state.oldest.max(TableVersion(1));
         while version.0 - self.state.oldest.0 >= VERSIONS_KEPT {
@@ -299,10 +286,7 @@ impl ConfigMachine {
         match (kept, found(VERSION), found(HISTORY)) {
             (true, Some(table), Some(summary)) => {
                 let summary = decode_row(HISTORY, &summary)?;
-                Ok(ConfigReply::Table {
-                    summary,
-                    table: table.to_vec(),
-                })
+                Ok(ConfigReply::Table { summary, table: table.to_vec() })
             }
             _ => Ok(ConfigReply::NoSuchVersion { oldest, newest }),
         }
@@ -342,21 +326,15 @@ fn changed(before: &Table, command: &ConfigCommand) -> Result<Table, Refusal> {
     match command {
         ConfigCommand::Init(_) => unreachable!("the birth is not a change of a table"),
         ConfigCommand::NodeAddress { node, info } => {
-            let known = after
-                .nodes
-                .get_mut(node)
-                .ok_or(Refusal::UnknownNode(*node))?;
+            let known = after.nodes.get_mut(node).ok_or(Refusal::UnknownNode(*node))?;
             if known.incarnation != info.incarnation {
                 return Err(Refusal::OtherIncarnation(*node));
             }
-            info.check(*node)
-                .map_err(|error| Refusal::Invalid(error.to_string()))?;
+            info.check(*node).map_err(|error| Refusal::Invalid(error.to_string()))?;
             *known = info.clone();
         }
         ConfigCommand::SetLimits(limits) => {
-            limits
-                .check()
-                .map_err(|error| Refusal::Invalid(error.to_string()))?;
+            limits.check().map_err(|error| Refusal::Invalid(error.to_string()))?;
             after.limits = *limits;
         }
     }

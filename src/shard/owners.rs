@@ -31,11 +31,7 @@ impl std::fmt::Display for BucketRange {
     /// As Redis writes it: `5`, or `0-8191`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.first.0)?;
-        if self.first == self.last {
-            Ok(())
-        } else {
-            write!(f, "-{}", self.last.0)
-        }
+        if self.first == self.last { Ok(()) } else { write!(f, "-{}", self.last.0) }
     }
 }
 
@@ -98,14 +94,8 @@ impl Owners {
     /// No bucket has an owner.
     #[must_use]
     pub fn none() -> Self {
-        let range = BucketRange {
-            first: Bucket(0),
-            last: Bucket(BUCKETS - 1),
-        };
-        Self(vec![Run {
-            range,
-            owner: Owner::default(),
-        }])
+        let range = BucketRange { first: Bucket(0), last: Bucket(BUCKETS - 1) };
+        Self(vec![Run { range, owner: Owner::default() }])
     }
 
     /// The owner of `bucket`.
@@ -129,18 +119,10 @@ impl Owners {
         );
         let mut runs = Vec::with_capacity(self.0.len() + 2);
         let mut push = |first: u16, last: u16, owner: Owner| {
-            let next = Run {
-                range: BucketRange {
-                    first: Bucket(first),
-                    last: Bucket(last),
-                },
-                owner,
-            };
+            let next =
+                Run { range: BucketRange { first: Bucket(first), last: Bucket(last) }, owner };
             match runs.last_mut() {
-                Some(Run {
-                    range,
-                    owner: before,
-                }) if *before == owner => range.last = Bucket(last),
+                Some(Run { range, owner: before }) if *before == owner => range.last = Bucket(last),
                 _ => runs.push(next),
             }
         };
@@ -189,9 +171,7 @@ impl Owners {
     #[must_use]
     pub fn ranges_of(&self, group: GroupId, bounds: Bounds) -> Vec<BucketRange> {
         let all = self.ranges(bounds).into_iter();
-        all.filter(|(_, owner)| *owner == Some(group))
-            .map(|(range, _)| range)
-            .collect()
+        all.filter(|(_, owner)| *owner == Some(group)).map(|(range, _)| range).collect()
     }
 }
 
@@ -227,11 +207,7 @@ fn check(runs: &[Run]) -> Result<(), OwnersError> {
         before = Some(*owner);
         next = range.last.0 + 1;
     }
-    if next == BUCKETS {
-        Ok(())
-    } else {
-        Err(OwnersError::Gap(Bucket(next)))
-    }
+    if next == BUCKETS { Ok(()) } else { Err(OwnersError::Gap(Bucket(next))) }
 }
 
 #[cfg(test)]
@@ -241,21 +217,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn range(first: u16, last: u16) -> BucketRange {
-        BucketRange {
-            first: Bucket(first),
-            last: Bucket(last),
-        }
+        BucketRange { first: Bucket(first), last: Bucket(last) }
     }
 
     fn owned_by(group: u32) -> Owner {
         let group = GroupId(group);
-        Owner {
-            desired: Some(group),
-            actual: Some(Actual {
-                group,
-                epoch: FIRST_EPOCH,
-            }),
-        }
+        Owner { desired: Some(group), actual: Some(Actual { group, epoch: FIRST_EPOCH }) }
     }
 
     #[test]
@@ -270,10 +237,7 @@ mod tests {
             owners.ranges_of(GroupId(1), Bounds::Actual),
             vec![range(0, 49), range(51, 16_383)]
         );
-        assert_eq!(
-            owners.ranges_of(GroupId(2), Bounds::Desired)[0].to_string(),
-            "50"
-        );
+        assert_eq!(owners.ranges_of(GroupId(2), Bounds::Desired)[0].to_string(), "50");
         owners.set(range(50, 50), owned_by(1));
         assert_eq!(owners.runs().len(), 1);
     }
@@ -282,26 +246,14 @@ mod tests {
     fn a_column_hides_what_only_the_other_one_tells() {
         let mut owners = Owners::none();
         owners.set(range(0, 16_383), owned_by(1));
-        owners.set(
-            range(10, 19),
-            Owner {
-                desired: Some(GroupId(2)),
-                ..owned_by(1)
-            },
-        );
-        assert_eq!(
-            owners.ranges(Bounds::Actual),
-            vec![(range(0, 16_383), Some(GroupId(1)))]
-        );
+        owners.set(range(10, 19), Owner { desired: Some(GroupId(2)), ..owned_by(1) });
+        assert_eq!(owners.ranges(Bounds::Actual), vec![(range(0, 16_383), Some(GroupId(1)))]);
         assert_eq!(owners.ranges(Bounds::Desired).len(), 3);
     }
 
     #[test]
     fn bytes_that_are_not_whole_are_refused() {
-        let run = |first, last, group| Run {
-            range: range(first, last),
-            owner: owned_by(group),
-        };
+        let run = |first, last, group| Run { range: range(first, last), owner: owned_by(group) };
         for runs in [
             vec![],
             vec![run(0, 16_382, 1)],
@@ -315,10 +267,7 @@ mod tests {
             assert!(decode::<Owners>(&encode(&runs)).is_err(), "{runs:?}");
         }
         let whole = vec![run(0, 5, 1), run(6, 16_383, 2)];
-        assert_eq!(
-            decode::<Owners>(&encode(&whole)).map(|owners| owners.0),
-            Ok(whole)
-        );
+        assert_eq!(decode::<Owners>(&encode(&whole)).map(|owners| owners.0), Ok(whole));
     }
 
     proptest! {

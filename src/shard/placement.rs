@@ -82,9 +82,7 @@ impl LeaderPlan {
             let from = *leaders.get(&group)?;
             Some(Transfer { group, from, to })
         });
-        known
-            .filter(|transfer| transfer.from != transfer.to)
-            .collect()
+        known.filter(|transfer| transfer.from != transfer.to).collect()
     }
 }
 
@@ -99,11 +97,7 @@ struct Spread {
 impl Spread {
     fn give(&mut self, group: GroupId, node: NodeId) {
         let (data, config) = self.leads.entry(node).or_default();
-        *(if group == GroupId::CONFIG {
-            config
-        } else {
-            data
-        }) += 1;
+        *(if group == GroupId::CONFIG { config } else { data }) += 1;
         self.plan.insert(group, node);
     }
 
@@ -124,17 +118,11 @@ mod tests {
     }
 
     fn leaders(pairs: &[(u32, u32)]) -> BTreeMap<GroupId, NodeId> {
-        pairs
-            .iter()
-            .map(|&(group, node)| (GroupId(group), NodeId(node)))
-            .collect()
+        pairs.iter().map(|&(group, node)| (GroupId(group), NodeId(node))).collect()
     }
 
     fn data_leads(plan: &LeaderPlan, node: NodeId) -> usize {
-        let data = plan
-            .0
-            .iter()
-            .filter(|(group, _)| **group != GroupId::CONFIG);
+        let data = plan.0.iter().filter(|(group, _)| **group != GroupId::CONFIG);
         data.filter(|(_, leader)| **leader == node).count()
     }
 
@@ -148,16 +136,8 @@ mod tests {
         }
         let (n1, n2, n3) = (NodeId(1), NodeId(2), NodeId(3));
         let expected = [
-            Transfer {
-                group: GroupId(0),
-                from: n1,
-                to: n3,
-            },
-            Transfer {
-                group: GroupId(2),
-                from: n1,
-                to: n2,
-            },
+            Transfer { group: GroupId(0), from: n1, to: n3 },
+            Transfer { group: GroupId(2), from: n1, to: n2 },
         ];
         assert_eq!(plan.transfers(&now), expected);
     }
@@ -169,10 +149,7 @@ mod tests {
         let now = leaders(&[(0, 3), (1, 2), (2, 2)]);
         let plan = LeaderPlan::new(&table, &nodes(&[2, 3]), &now);
         assert_eq!(plan.leader(GroupId(1)), Some(NodeId(3)));
-        assert_eq!(
-            desired_leader(GroupId(1), &table, &nodes(&[2, 3]), &now),
-            Some(NodeId(3))
-        );
+        assert_eq!(desired_leader(GroupId(1), &table, &nodes(&[2, 3]), &now), Some(NodeId(3)));
         // The config group of node 3 stays with whom it has among equals.
         for holder in [1, 2] {
             let now = leaders(&[(0, holder), (1, 1), (2, 2)]);
@@ -184,10 +161,7 @@ mod tests {
 
     #[test]
     fn groups_without_a_live_replica_are_left_out() {
-        let founding = InitPlan {
-            replication: 1,
-            ..plan(3, 3)
-        };
+        let founding = InitPlan { replication: 1, ..plan(3, 3) };
         let table = Table::found(&founding).expect("a good plan");
         let plan = LeaderPlan::new(&table, &nodes(&[1]), &BTreeMap::new());
         assert_eq!(plan.leader(GroupId(1)), Some(NodeId(1)));

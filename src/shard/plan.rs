@@ -117,11 +117,7 @@ fn first_groups(
     // The config group comes last: it prefers to be led where the fewest data groups are.
     let data_groups = (1..=plan.data_groups).map(GroupId);
     for (number, group) in data_groups.chain([GroupId::CONFIG]).enumerate() {
-        let turn = ids
-            .iter()
-            .copied()
-            .cycle()
-            .skip(number * replication % ids.len());
+        let turn = ids.iter().copied().cycle().skip(number * replication % ids.len());
         let mut replicas: Vec<NodeId> = turn.take(replication).collect();
         // A group's first node alone would not do: first nodes repeat after `period` groups and leave
         // others out. One step further each time, every node comes once in as many groups as there
@@ -131,25 +127,12 @@ fn first_groups(
         let mut leader = replicas[number / period % steps];
         if group == GroupId::CONFIG {
             let led = |node: &NodeId| (leads.get(node).copied(), *node);
-            leader = *replicas
-                .iter()
-                .min_by_key(|node| led(node))
-                .expect("a replica");
+            leader = *replicas.iter().min_by_key(|node| led(node)).expect("a replica");
         }
         *leads.entry(leader).or_default() += 1;
         replicas.sort_unstable();
-        let founders = replicas
-            .iter()
-            .map(|node| (*node, nodes[node].incarnation))
-            .collect();
-        groups.insert(
-            group,
-            GroupInfo {
-                founders,
-                replicas,
-                preferred_leader: leader,
-            },
-        );
+        let founders = replicas.iter().map(|node| (*node, nodes[node].incarnation)).collect();
+        groups.insert(group, GroupInfo { founders, replicas, preferred_leader: leader });
     }
     groups
 }
@@ -168,29 +151,14 @@ fn first_owners(data_groups: u32) -> Owners {
     for share in 0..data_groups {
         let (first, end) = (start(share), start(share + 1));
         let group = GroupId(share + 1);
-        let actual = Some(Actual {
-            group,
-            epoch: FIRST_EPOCH,
-        });
-        let range = BucketRange {
-            first: Bucket(first),
-            last: Bucket(end - 1),
-        };
-        owners.set(
-            range,
-            Owner {
-                desired: Some(group),
-                actual,
-            },
-        );
+        let actual = Some(Actual { group, epoch: FIRST_EPOCH });
+        let range = BucketRange { first: Bucket(first), last: Bucket(end - 1) };
+        owners.set(range, Owner { desired: Some(group), actual });
     }
     owners
 }
 
-const _: () = assert!(
-    GROUPS_MAX <= BUCKETS as usize,
-    "every data group gets a bucket"
-);
+const _: () = assert!(GROUPS_MAX <= BUCKETS as usize, "every data group gets a bucket");
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -216,12 +184,7 @@ pub(super) mod tests {
         InitPlan {
             cluster: ClusterId([0xc1; 16]),
             hash_key: [7; 16],
-            founders: (1..=nodes)
-                .map(|n| Founder {
-                    node: NodeId(n),
-                    info: info(n),
-                })
-                .collect(),
+            founders: (1..=nodes).map(|n| Founder { node: NodeId(n), info: info(n) }).collect(),
             data_groups,
             replication: nodes,
             limits: ReplicatedLimits::default(),
@@ -233,16 +196,9 @@ pub(super) mod tests {
         let table = Table::found(&plan(3, 2)).expect("a good plan");
         let all = vec![NodeId(1), NodeId(2), NodeId(3)];
         assert!(table.groups.values().all(|group| group.replicas == all));
-        let preferred: Vec<u32> = table
-            .groups
-            .values()
-            .map(|group| group.preferred_leader.0)
-            .collect();
-        assert_eq!(
-            preferred,
-            [3, 1, 2],
-            "the config group leads where no data group does"
-        );
+        let preferred: Vec<u32> =
+            table.groups.values().map(|group| group.preferred_leader.0).collect();
+        assert_eq!(preferred, [3, 1, 2], "the config group leads where no data group does");
         let ranges = table.owners.ranges(Bounds::Actual);
         let text: Vec<String> = ranges
             .iter()
@@ -267,14 +223,8 @@ pub(super) mod tests {
         };
         assert_eq!(refused(&|plan| plan.founders.clear()), PlanError::Nodes(0));
         assert_eq!(refused(&|plan| plan.data_groups = 0), PlanError::Groups(0));
-        assert_eq!(
-            refused(&|plan| plan.data_groups = 4097),
-            PlanError::Groups(4097)
-        );
-        assert_eq!(
-            refused(&|plan| plan.replication = 0),
-            PlanError::Replication
-        );
+        assert_eq!(refused(&|plan| plan.data_groups = 4097), PlanError::Groups(4097));
+        assert_eq!(refused(&|plan| plan.replication = 0), PlanError::Replication);
         let twice = refused(&|plan| plan.founders[0].node = NodeId(3));
         assert_eq!(twice, PlanError::NodeId(NodeId(3)));
         let zero = refused(&|plan| plan.founders[0].node = NodeId(0));

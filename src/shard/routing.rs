@@ -26,10 +26,7 @@ impl Routing {
             let (first, last) = (usize::from(range.first.0), usize::from(range.last.0));
             groups[first..=last].fill(group.unwrap_or(GroupId::CONFIG).0);
         }
-        Self {
-            table,
-            groups: groups.into(),
-        }
+        Self { table, groups: groups.into() }
     }
 
     /// The table it was made of.
@@ -55,24 +52,11 @@ mod tests {
     #[test]
     fn the_array_says_what_the_table_says() {
         let mut table = Table::found(&plan(3, 7)).expect("a good plan");
-        let hole = BucketRange {
-            first: Bucket(5000),
-            last: Bucket(5100),
-        };
-        table.owners.set(
-            hole,
-            Owner {
-                desired: Some(GroupId(3)),
-                actual: None,
-            },
-        );
+        let hole = BucketRange { first: Bucket(5000), last: Bucket(5100) };
+        table.owners.set(hole, Owner { desired: Some(GroupId(3)), actual: None });
         let routing = Routing::new(Arc::new(table));
         for bucket in (0..BUCKETS).map(Bucket) {
-            assert_eq!(
-                routing.group_of(bucket),
-                routing.table().group_of(bucket),
-                "{bucket}"
-            );
+            assert_eq!(routing.group_of(bucket), routing.table().group_of(bucket), "{bucket}");
         }
         assert_eq!(routing.group_of(Bucket(5050)), None);
         assert_eq!(routing.group_of(Bucket(BUCKETS)), None);

@@ -44,11 +44,7 @@ const fn table() -> [u16; 256] {
         let mut crc = (at as u16) << 8;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 0x8000 != 0 {
-                (crc << 1) ^ 0x1021
-            } else {
-                crc << 1
-            };
+            crc = if crc & 0x8000 != 0 { (crc << 1) ^ 0x1021 } else { crc << 1 };
             bit += 1;
         }
         table[at] = crc;
@@ -72,10 +68,7 @@ mod tests {
     #[test]
     fn only_the_first_tag_that_is_not_empty_counts() {
         assert_eq!(bucket_of(b"{user1000}.following"), bucket_of(b"user1000"));
-        assert_eq!(
-            bucket_of(b"{user1000}.following"),
-            bucket_of(b"{user1000}.followers")
-        );
+        assert_eq!(bucket_of(b"{user1000}.following"), bucket_of(b"{user1000}.followers"));
         assert_eq!(hashed_part(b"foo{}{bar}"), b"foo{}{bar}");
         assert_eq!(hashed_part(b"foo{{bar}}zap"), b"{bar");
         assert_eq!(hashed_part(b"foo{bar}{zap}"), b"bar");

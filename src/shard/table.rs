@@ -154,18 +154,13 @@ impl Table {
     /// How many buckets `group` really owns.
     #[must_use]
     pub fn bucket_count(&self, group: GroupId) -> u32 {
-        self.owners
-            .ranges_of(group, Bounds::Actual)
-            .iter()
-            .map(|range| range.count())
-            .sum()
+        self.owners.ranges_of(group, Bounds::Actual).iter().map(|range| range.count()).sum()
     }
 
     /// The groups that `node` should hold a replica of, by id.
     pub fn groups_on(&self, node: NodeId) -> impl Iterator<Item = GroupId> {
         let all = self.groups.iter();
-        all.filter(move |(_, info)| info.replicas.contains(&node))
-            .map(|(&group, _)| group)
+        all.filter(move |(_, info)| info.replicas.contains(&node)).map(|(&group, _)| group)
     }
 
     /// Whether this disk may start `group` as one of its first voters. Every other replica starts
@@ -216,10 +211,7 @@ impl Table {
         }
         for (&group, info) in &self.groups {
             let sorted = info.replicas.is_sorted_by(|a, b| a < b);
-            let known = info
-                .replicas
-                .iter()
-                .all(|node| self.nodes.contains_key(node));
+            let known = info.replicas.iter().all(|node| self.nodes.contains_key(node));
             let led = info.replicas.contains(&info.preferred_leader);
             if !(sorted && known && led) || info.founders.is_empty() {
                 return Err(TableError::Replicas(group));
@@ -250,12 +242,7 @@ impl NodeInfo {
             ("HTTP", &self.http),
         ] {
             if let Err(error) = Address::parse(text) {
-                return Err(TableError::Address {
-                    node,
-                    what,
-                    text: shortened(text),
-                    error,
-                });
+                return Err(TableError::Address { node, what, text: shortened(text), error });
             }
         }
         match &self.zone {
@@ -310,15 +297,9 @@ mod tests {
     fn bytes_of_other_formats_and_of_nothing_are_refused() {
         let mut bytes = Table::found(&plan(3, 2)).expect("a good plan").encode();
         assert_eq!(Table::decode(&[]), Err(TableError::Format(0)));
-        assert!(matches!(
-            Table::decode(&bytes[..bytes.len() - 1]),
-            Err(TableError::Bytes(_))
-        ));
+        assert!(matches!(Table::decode(&bytes[..bytes.len() - 1]), Err(TableError::Bytes(_))));
         bytes.push(0);
-        assert!(matches!(
-            Table::decode(&bytes),
-            Err(TableError::Bytes(DecodeError::Trailing(1)))
-        ));
+        assert!(matches!(Table::decode(&bytes), Err(TableError::Bytes(DecodeError::Trailing(1)))));
         bytes[0] = 2;
         assert_eq!(Table::decode(&bytes), Err(TableError::Format(2)));
     }
@@ -336,10 +317,7 @@ mod tests {
             refused(&|table| drop(table.groups.remove(&GroupId::CONFIG))),
             TableError::NoConfigGroup
         );
-        assert_eq!(
-            refused(&|table| drop(table.groups.remove(&g1))),
-            TableError::Owner(g1)
-        );
+        assert_eq!(refused(&|table| drop(table.groups.remove(&g1))), TableError::Owner(g1));
         assert!(matches!(
             refused(&|table| drop(table.nodes.remove(&n1))),
             TableError::Replicas(GroupId::CONFIG)

@@ -47,7 +47,9 @@ pub enum HomeError {
         wanted: NodeId,
     },
     /// A file in it makes no sense.
-    #[error("{path} is damaged ({error}); restore it, or give this node an empty directory and a new id")]
+    #[error(
+        "{path} is damaged ({error}); restore it, or give this node an empty directory and a new id"
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -48,21 +48,10 @@ fn a_certificate_of_another_cluster() {
     assert!(made.status.success(), "{}", outside::text(&made));
 
     let begun = Instant::now();
-    let output = ctl::run(&[
-        "--endpoint",
-        &cluster.plain(1),
-        "--certs",
-        certs,
-        "--timeout",
-        "5",
-        "status",
-    ]);
+    let output =
+        ctl::run(&["--endpoint", &cluster.plain(1), "--certs", certs, "--timeout", "5", "status"]);
     assert_eq!(output.status.code(), Some(2), "{}", outside::text(&output));
     assert!(!output.stderr.is_empty(), "it says what the trouble is");
-    assert!(
-        begun.elapsed() < Duration::from_secs(8),
-        "it took {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(8), "it took {:?}", begun.elapsed());
     assert!(cluster.client(1).line("SET quic:k w").is_ok());
 }

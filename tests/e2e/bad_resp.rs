@@ -14,38 +14,20 @@ use crate::resp::{Client, request};
 
 /// What is sent, and how the error begins (as a real Redis 7 gives it), after which the connection closes.
 const REFUSED: &[(&[u8], &str)] = &[
-    (
-        b"*99999999999999999999\r\n",
-        "ERR Protocol error: invalid multibulk length",
-    ),
+    (b"*99999999999999999999\r\n", "ERR Protocol error: invalid multibulk length"),
     (b"*abc\r\n", "ERR Protocol error: invalid multibulk length"),
     (b"*3\r\n:1\r\n", "ERR Protocol error: expected '$', got ':'"),
-    (
-        b"*1\r\n*1\r\n$4\r\nPING\r\n",
-        "ERR Protocol error: expected '$', got '*'",
-    ),
+    (b"*1\r\n*1\r\n$4\r\nPING\r\n", "ERR Protocol error: expected '$', got '*'"),
     (b"*1\r\n$abc\r\n", "ERR Protocol error: invalid bulk length"),
     (b"*1\r\n$-5\r\n", "ERR Protocol error: invalid bulk length"),
-    (
-        b"*1\r\n$99999999999999999999\r\n",
-        "ERR Protocol error: invalid bulk length",
-    ),
-    (
-        b"SET k \"unbalanced\r\n",
-        "ERR Protocol error: unbalanced quotes in request",
-    ),
+    (b"*1\r\n$99999999999999999999\r\n", "ERR Protocol error: invalid bulk length"),
+    (b"SET k \"unbalanced\r\n", "ERR Protocol error: unbalanced quotes in request"),
 ];
 
 /// What only we refuse: Redis would wait for two thousand million arguments.
 const REFUSED_BY_US: &[(&[u8], &str)] = &[
-    (
-        b"*1048577\r\n",
-        "ERR Protocol error: invalid multibulk length",
-    ),
-    (
-        b"*2147483647\r\n",
-        "ERR Protocol error: invalid multibulk length",
-    ),
+    (b"*1048577\r\n", "ERR Protocol error: invalid multibulk length"),
+    (b"*2147483647\r\n", "ERR Protocol error: invalid multibulk length"),
 ];
 
 fn refuses(who: &str, address: &str, what: &[(&[u8], &str)]) {
@@ -53,17 +35,12 @@ fn refuses(who: &str, address: &str, what: &[(&[u8], &str)]) {
         let mut client = Client::connect_with(address, Duration::from_secs(5)).expect("it listens");
         client.send(bytes).expect("the bytes are taken");
         let shown = bytes.escape_ascii().to_string();
-        let reply = client
-            .read()
-            .unwrap_or_else(|error| panic!("{who}, {shown}: {error}"));
+        let reply = client.read().unwrap_or_else(|error| panic!("{who}, {shown}: {error}"));
         assert!(
             matches!(&reply, Reply::Error(text) if text.starts_with(expected)),
             "{who}, {shown}: {reply}, not {expected}"
         );
-        assert!(
-            client.closed(),
-            "{who}, {shown}: the connection is still open"
-        );
+        assert!(client.closed(), "{who}, {shown}: the connection is still open");
     }
 }
 
@@ -109,19 +86,10 @@ fn empty_and_inline_requests() {
             b"\r\n\r\n*0\r\n*-1\r\nPING\r\nping  hello \r\nSET inline:k 'a b'\r\nGET inline:k\r\n",
         )
         .expect("taken");
-    assert_eq!(
-        client.read().expect("a reply"),
-        Reply::Simple("PONG".into())
-    );
-    assert_eq!(
-        client.read().expect("a reply"),
-        Reply::Bulk(b"hello".to_vec())
-    );
+    assert_eq!(client.read().expect("a reply"), Reply::Simple("PONG".into()));
+    assert_eq!(client.read().expect("a reply"), Reply::Bulk(b"hello".to_vec()));
     assert!(client.read().expect("a reply").is_ok());
-    assert_eq!(
-        client.read().expect("a reply"),
-        Reply::Bulk(b"a b".to_vec())
-    );
+    assert_eq!(client.read().expect("a reply"), Reply::Bulk(b"a b".to_vec()));
 }
 
 #[test]
@@ -133,10 +101,7 @@ fn cut_at_every_byte() {
         stream.write_all(&whole[..length]).expect("taken");
     }
     // Half a command was never a command.
-    assert_eq!(
-        cluster.client(1).command(&["EXISTS", "cut:k"]),
-        Reply::Integer(0)
-    );
+    assert_eq!(cluster.client(1).command(&["EXISTS", "cut:k"]), Reply::Integer(0));
 
     // One byte at a time it is one all the same.
     let mut client = cluster.client(2);
@@ -153,15 +118,9 @@ fn random_bytes() {
     let cluster = Cluster::shared();
     let mut random = Random(0x5eed);
     for round in 0..300 {
-        let address = if round % 2 == 0 {
-            cluster.plain(1)
-        } else {
-            cluster.cluster(1)
-        };
+        let address = if round % 2 == 0 { cluster.plain(1) } else { cluster.cluster(1) };
         let mut stream = TcpStream::connect(address).expect("it listens");
-        stream
-            .set_write_timeout(Some(Duration::from_secs(5)))
-            .expect("a time-out can be set");
+        stream.set_write_timeout(Some(Duration::from_secs(5))).expect("a time-out can be set");
         let length = random.below(4000);
         let bytes: Vec<u8> = (0..length)
             .map(|_| match random.below(4) {
@@ -202,16 +161,9 @@ fn many_who_announce_much_and_send_little() {
 fn one_who_never_reads_its_replies() {
     let cluster = Cluster::start();
     let value = vec![b'v'; 1024 * 1024];
-    assert!(
-        cluster
-            .client(1)
-            .try_command(&[b"SET", b"big", &value])
-            .expect("a reply")
-            .is_ok()
-    );
+    assert!(cluster.client(1).try_command(&[b"SET", b"big", &value]).expect("a reply").is_ok());
     let mut deaf = TcpStream::connect(cluster.plain(1)).expect("it listens");
-    deaf.set_write_timeout(Some(Duration::from_secs(3)))
-        .expect("a time-out can be set");
+    deaf.set_write_timeout(Some(Duration::from_secs(3))).expect("a time-out can be set");
     // 3 GB of replies are asked for, none is read. The write may block or break; both are answers.
     for _ in 0..3000 {
         if deaf.write_all(&request(&[b"GET", b"big"])).is_err() {
@@ -230,11 +182,7 @@ fn unharmed(cluster: &Nodes) {
         let key = format!("unharmed:{node}");
         let mut client = cluster.client(node);
         assert!(client.command(&["SET", &key, "v"]).is_ok(), "node {node}");
-        assert_eq!(
-            client.command(&["GET", &key]),
-            Reply::Bulk(b"v".to_vec()),
-            "node {node}"
-        );
+        assert_eq!(client.command(&["GET", &key]), Reply::Bulk(b"v".to_vec()), "node {node}");
     }
 }
 

@@ -16,22 +16,13 @@ const LIMIT: Duration = Duration::from_secs(35);
 fn dev(folder: &Path, redis: u16, http: u16) -> Output {
     let mut command = Command::new(PROGRAM);
     command.arg("dev").arg("--dir").arg(folder);
-    command.args([
-        "--redis-port",
-        &redis.to_string(),
-        "--http-port",
-        &http.to_string(),
-    ]);
+    command.args(["--redis-port", &redis.to_string(), "--http-port", &http.to_string()]);
     outside::run(&mut command, LIMIT)
 }
 
 /// It failed, and says why in words that hold one of `words`.
 fn failed_saying(output: &Output, words: &[&str]) {
-    assert!(
-        !output.status.success(),
-        "it should have failed: {}",
-        outside::text(output)
-    );
+    assert!(!output.status.success(), "it should have failed: {}", outside::text(output));
     let said = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stderr),
@@ -84,9 +75,7 @@ fn an_unknown_key_in_the_file() {
     let file = folder.path().join("eraftd.toml");
     std::fs::write(&file, "nonsense = 1\n").expect("written");
     let output = outside::run(
-        Command::new(PROGRAM)
-            .args(["run", "--print-config", "--config"])
-            .arg(&file),
+        Command::new(PROGRAM).args(["run", "--print-config", "--config"]).arg(&file),
         LIMIT,
     );
     failed_saying(&output, &["nonsense"]);

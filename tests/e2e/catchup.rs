@@ -1,7 +1,7 @@
 //! A follower that was down while a lot was written comes back: it catches up while writes go on, within bounded
 //! memory, and does not depose a leader.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::nodes::{NODES, Nodes};
 use crate::process;
 use crate::resp::request;
 use crate::scale;
+use crate::stop::Stop;
 
 const VALUE_BYTES: usize = 16 * 1024;
 
@@ -17,9 +18,7 @@ const VALUE_BYTES: usize = 16 * 1024;
 fn a_follower_that_missed_a_lot() {
     let mut cluster = Cluster::start_alone();
     let status = cluster.wait_until_whole(Duration::from_secs(30));
-    let victim = (1..=NODES)
-        .min_by_key(|&node| status.leads(node))
-        .expect("there are nodes");
+    let victim = (1..=NODES).min_by_key(|&node| status.leads(node)).expect("there are nodes");
     cluster.kill(victim);
     let through = victim % NODES + 1;
     thread::sleep(Duration::from_secs(3));
@@ -29,13 +28,13 @@ fn a_follower_that_missed_a_lot() {
     let missed = cluster.status();
 
     let process = cluster.revive(victim);
-    let (stop, more) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (stop, more) = (Stop::new(), AtomicU64::new(0));
     let nodes: Nodes = (*cluster).clone();
     let mut peak = 0;
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut n = values;
-            while !stop.load(Ordering::Relaxed) {
+            while !stop.told() {
                 write(&nodes, through, n..n + 16);
                 more.fetch_add(16, Ordering::Relaxed);
                 n += 16;
@@ -43,21 +42,19 @@ fn a_follower_that_missed_a_lot() {
                 thread::sleep(Duration::from_millis(5));
             }
         });
+        let ended = stop.at_end();
         let deadline = Instant::now() + Duration::from_secs(scale::pick(300, 60));
         loop {
             peak = peak.max(process::resident_bytes(process));
             let caught_up = nodes.try_status().is_ok_and(|now| {
                 missed.groups.iter().all(|old| {
-                    let replica = now
-                        .group(old.id)
-                        .replicas
-                        .iter()
-                        .find(|replica| replica.node == victim);
+                    let replica =
+                        now.group(old.id).replicas.iter().find(|replica| replica.node == victim);
                     replica.is_some_and(|replica| replica.applied >= old.commit())
                 })
             });
             if caught_up || Instant::now() > deadline {
-                stop.store(true, Ordering::Relaxed);
+                drop(ended);
                 assert!(
                     caught_up,
                     "not caught up: {:?}\n{}",
@@ -71,11 +68,7 @@ fn a_follower_that_missed_a_lot() {
     });
     assert!(more.load(Ordering::Relaxed) > 0, "writes went on meanwhile");
     let after = cluster.status();
-    assert_eq!(
-        missed.leaders(),
-        after.leaders(),
-        "the leaders are those of before"
-    );
+    assert_eq!(missed.leaders(), after.leaders(), "the leaders are those of before");
     assert!(peak < 700_000_000, "the follower took {peak} bytes");
 
     // What it caught up with is right: read through it, in a group that must be served by someone anyway.
@@ -97,11 +90,7 @@ fn write(nodes: &Nodes, through: u16, numbers: std::ops::Range<usize>) {
     for some in numbers.chunks(16) {
         let mut bytes = Vec::new();
         for &n in some {
-            bytes.extend(request(&[
-                b"SET",
-                format!("c:{n}").as_bytes(),
-                value(n).as_bytes(),
-            ]));
+            bytes.extend(request(&[b"SET", format!("c:{n}").as_bytes(), value(n).as_bytes()]));
         }
         client.send(&bytes).expect("the node takes it");
         for _ in some {

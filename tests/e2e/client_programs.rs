@@ -9,9 +9,7 @@ use crate::cluster::Cluster;
 use crate::outside::{self, find, finish, python_with_redis, run};
 
 fn script(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/e2e/clients")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/clients").join(name)
 }
 
 /// Feeds a session to redis-cli; returns what it prints.
@@ -24,12 +22,7 @@ fn redis_cli(args: &[&str], session: &str) -> Option<String> {
         .stderr(Stdio::piped())
         .spawn()
         .expect("redis-cli starts");
-    child
-        .stdin
-        .take()
-        .expect("it is piped")
-        .write_all(session.as_bytes())
-        .expect("it reads");
+    child.stdin.take().expect("it is piped").write_all(session.as_bytes()).expect("it reads");
     let output = finish(child, "redis-cli", Duration::from_secs(30));
     assert!(output.status.success(), "{}", outside::text(&output));
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -104,18 +97,7 @@ fn redis_benchmark() {
     let port = cluster.ports.redis.to_string();
     let output = run(
         Command::new(program)
-            .args([
-                "-p",
-                &port,
-                "-t",
-                "set,get,incr,mset",
-                "-n",
-                "5000",
-                "-c",
-                "20",
-                "-r",
-                "1000",
-            ])
+            .args(["-p", &port, "-t", "set,get,incr,mset", "-n", "5000", "-c", "20", "-r", "1000"])
             .args(["-P", "4", "-q", "--csv"]),
         Duration::from_secs(60),
     );
@@ -131,18 +113,7 @@ fn redis_benchmark_with_cluster() {
     let port = (cluster.ports.redis + 1000).to_string();
     let output = run(
         Command::new(program)
-            .args([
-                "--cluster",
-                "-p",
-                &port,
-                "-t",
-                "set,get",
-                "-n",
-                "5000",
-                "-c",
-                "20",
-                "-q",
-            ])
+            .args(["--cluster", "-p", &port, "-t", "set,get", "-n", "5000", "-c", "20", "-q"])
             .args(["-r", "1000"]),
         Duration::from_secs(60),
     );
@@ -176,12 +147,8 @@ fn python(name: &str, port: impl Fn(&crate::nodes::Nodes) -> u16) {
         return;
     };
     let first = port(&cluster);
-    let output = run(
-        Command::new(python)
-            .arg(script(name))
-            .arg(first.to_string()),
-        Duration::from_secs(60),
-    );
+    let output =
+        run(Command::new(python).arg(script(name)).arg(first.to_string()), Duration::from_secs(60));
     assert!(output.status.success(), "{}", outside::text(&output));
     assert_eq!(
         String::from_utf8_lossy(&output.stdout).trim(),

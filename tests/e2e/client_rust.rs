@@ -29,9 +29,8 @@ fn plain() {
 #[test]
 fn with_cluster() {
     let cluster = Cluster::shared();
-    let addresses: Vec<String> = (1..=NODES)
-        .map(|node| format!("redis://{}", cluster.cluster(node)))
-        .collect();
+    let addresses: Vec<String> =
+        (1..=NODES).map(|node| format!("redis://{}", cluster.cluster(node))).collect();
     let client = redis::cluster::ClusterClient::new(addresses).expect("valid addresses");
     let mut connection = client.get_connection().expect("it connects");
     session(&mut connection, "rs:cluster:").expect("no error");

@@ -71,10 +71,7 @@ impl Cluster {
         let cell = SHARED.get_or_init(|| Mutex::new(None));
         let mut guard = cell.lock().unwrap_or_else(|broken| broken.into_inner());
         let cluster = guard.get_or_insert_with(|| Cluster::launch_in(None, &[], TARGET.as_ref()));
-        Shared {
-            nodes: cluster.nodes.clone(),
-            _permit: permit,
-        }
+        Shared { nodes: cluster.nodes.clone(), _permit: permit }
     }
 
     /// The same, with its data under `place`.
@@ -87,15 +84,10 @@ impl Cluster {
     }
 
     fn launch_in(permit: Option<Permit>, flags: &[&str], place: &Path) -> Cluster {
-        let folder = tempfile::Builder::new()
-            .prefix("e2e-")
-            .tempdir_in(place)
-            .expect("a temporary folder");
+        let folder =
+            tempfile::Builder::new().prefix("e2e-").tempdir_in(place).expect("a temporary folder");
         let mut cluster = Cluster {
-            nodes: Nodes {
-                folder: folder.path().join("data"),
-                ports: port::dev(),
-            },
+            nodes: Nodes { folder: folder.path().join("data"), ports: port::dev() },
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             running: None,
             lines: BTreeMap::new(),
@@ -175,9 +167,7 @@ impl Cluster {
 
     /// Kills all nodes and their parent the hard way, at once.
     pub(crate) fn kill_all(&mut self) {
-        let nodes: Vec<u32> = (1..=NODES)
-            .filter_map(|node| self.try_process(node))
-            .collect();
+        let nodes: Vec<u32> = (1..=NODES).filter_map(|node| self.try_process(node)).collect();
         let mut running = self.running.take().expect("it is running");
         process::signal(running.child.id(), Signal::SIGKILL);
         for &process in &nodes {
@@ -193,16 +183,8 @@ impl Cluster {
 
     /// Starts a killed node again, as `eraftd dev` had started it.
     pub(crate) fn revive(&mut self, node: u16) -> u32 {
-        let log = self
-            .nodes
-            .folder
-            .join(format!("node-{node}"))
-            .join("log-revived");
-        let out = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .expect("a log file");
+        let log = self.nodes.folder.join(format!("node-{node}")).join("log-revived");
+        let out = fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
         let child = self.lines[&node]
             .command()
             // Kept open by us: a node may take the end of its input for the end of its parent.
@@ -235,11 +217,7 @@ impl Cluster {
     }
 
     fn log(&self) -> PathBuf {
-        let parent = self
-            .nodes
-            .folder
-            .parent()
-            .expect("the data folder lies in the temporary one");
+        let parent = self.nodes.folder.parent().expect("the data folder lies in the temporary one");
         parent.join(format!("dev-{}.log", self.starts))
     }
 

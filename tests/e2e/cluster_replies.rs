@@ -16,22 +16,12 @@ fn masters(client: &mut Client) -> Vec<u16> {
         let items = range.items();
         let (from, to) = (items[0].integer() as usize, items[1].integer() as usize);
         assert!(from <= to && to < SLOTS, "{range}");
-        let servers: BTreeSet<i64> = items[2..]
-            .iter()
-            .map(|server| server.items()[1].integer())
-            .collect();
-        assert_eq!(
-            servers.len(),
-            usize::from(NODES),
-            "master and replicas are all nodes: {range}"
-        );
+        let servers: BTreeSet<i64> =
+            items[2..].iter().map(|server| server.items()[1].integer()).collect();
+        assert_eq!(servers.len(), usize::from(NODES), "master and replicas are all nodes: {range}");
         for server in &items[2..] {
             assert_eq!(server.items()[0].text(), "127.0.0.1", "{range}");
-            assert_eq!(
-                server.items()[2].text().len(),
-                40,
-                "a node id is 40 characters: {range}"
-            );
+            assert_eq!(server.items()[2].text().len(), 40, "a node id is 40 characters: {range}");
         }
         for port in &mut ports[from..=to] {
             assert_eq!(*port, 0, "a slot stands in two ranges: {range}");
@@ -47,11 +37,7 @@ fn slots_name_the_nodes_that_answer() {
     let cluster = Cluster::shared();
     let ports = masters(&mut cluster.client(1));
     for node in 1..=NODES {
-        assert_eq!(
-            masters(&mut cluster.client(node)),
-            ports,
-            "plain port of node {node}"
-        );
+        assert_eq!(masters(&mut cluster.client(node)), ports, "plain port of node {node}");
         assert_eq!(
             masters(&mut cluster.cluster_client(node)),
             ports,
@@ -59,10 +45,7 @@ fn slots_name_the_nodes_that_answer() {
         );
     }
     let leading: BTreeSet<u16> = ports.iter().copied().collect();
-    assert!(
-        leading.len() >= 2,
-        "two groups are led by two nodes: {leading:?}"
-    );
+    assert!(leading.len() >= 2, "two groups are led by two nodes: {leading:?}");
 
     for n in 0..200 {
         let key = format!("truth:{n}");
@@ -97,15 +80,7 @@ fn shards_say_the_same() {
         }
         assert_eq!(masters.len(), 1, "{shard}");
         for node in nodes {
-            for field in [
-                "id",
-                "port",
-                "ip",
-                "endpoint",
-                "role",
-                "replication-offset",
-                "health",
-            ] {
+            for field in ["id", "port", "ip", "endpoint", "role", "replication-offset", "health"] {
                 assert!(node.get(field).is_some(), "no {field} in {node}");
             }
         }
@@ -137,20 +112,8 @@ fn nodes_say_the_same() {
             let fields: Vec<&str> = line.split(' ').collect();
             assert!(fields.len() >= 8, "{line}");
             let (address, bus) = fields[1].split_once('@').expect("address@bus");
-            let port: u16 = address
-                .rsplit_once(':')
-                .expect("host:port")
-                .1
-                .parse()
-                .expect("a port");
-            assert!(
-                bus.split(',')
-                    .next()
-                    .expect("a bus port")
-                    .parse::<u16>()
-                    .is_ok(),
-                "{line}"
-            );
+            let port: u16 = address.rsplit_once(':').expect("host:port").1.parse().expect("a port");
+            assert!(bus.split(',').next().expect("a bus port").parse::<u16>().is_ok(), "{line}");
             let flags: Vec<&str> = fields[2].split(',').collect();
             assert_eq!(flags.contains(&"myself"), fields[0] == own, "{line}");
             assert_eq!(fields[7], "connected", "{line}");
@@ -170,10 +133,7 @@ fn nodes_say_the_same() {
             }
         }
         assert_eq!(seen, ports, "as node {node} says");
-        assert!(
-            follows.iter().all(|id| masters.contains(id)),
-            "replicas follow masters: {text}"
-        );
+        assert!(follows.iter().all(|id| masters.contains(id)), "replicas follow masters: {text}");
     }
 }
 
@@ -182,15 +142,9 @@ fn info_and_keyslot() {
     let cluster = Cluster::shared();
     let mut client = cluster.client(3);
     let text = client.line("CLUSTER INFO").text();
-    let fields: BTreeMap<&str, &str> = text
-        .lines()
-        .filter_map(|line| line.trim().split_once(':'))
-        .collect();
-    assert_eq!(
-        fields.get("cluster_enabled").copied().unwrap_or("1"),
-        "1",
-        "{text}"
-    );
+    let fields: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.trim().split_once(':')).collect();
+    assert_eq!(fields.get("cluster_enabled").copied().unwrap_or("1"), "1", "{text}");
     assert_eq!(fields["cluster_state"], "ok", "{text}");
     assert_eq!(fields["cluster_slots_assigned"], "16384", "{text}");
     assert_eq!(fields["cluster_slots_ok"], "16384", "{text}");
@@ -213,16 +167,10 @@ fn keys_of_a_slot_are_counted() {
     let mut client = cluster.client(1);
     let slot = slot("{count}").to_string();
     for n in 0..7 {
-        assert!(
-            client
-                .command(&["SET", &format!("{{count}}:{n}"), "v"])
-                .is_ok()
-        );
+        assert!(client.command(&["SET", &format!("{{count}}:{n}"), "v"]).is_ok());
     }
     for node in 1..=NODES {
-        let count = cluster
-            .client(node)
-            .command(&["CLUSTER", "COUNTKEYSINSLOT", &slot]);
+        let count = cluster.client(node).command(&["CLUSTER", "COUNTKEYSINSLOT", &slot]);
         assert_eq!(count, Reply::Integer(7), "through node {node}");
     }
 }
@@ -242,31 +190,22 @@ fn the_cluster_port_takes_what_cluster_clients_send() {
 fn the_truth_follows_a_new_leader() {
     let cluster = Cluster::start();
     let status = cluster.status();
-    let leader = status
-        .data_groups()
-        .find_map(|group| group.leader)
-        .expect("a data group has a leader");
+    let leader =
+        status.data_groups().find_map(|group| group.leader).expect("a data group has a leader");
     let gone = cluster.ports.redis + 1000 + leader - 1;
     cluster.kill(leader);
     let other = leader % NODES + 1;
     let after = cluster.wait_for_status(
         "the survivors lead everything",
         std::time::Duration::from_secs(20),
-        |now| {
-            now.groups
-                .iter()
-                .all(|group| group.leader.is_some_and(|node| node != leader))
-        },
+        |now| now.groups.iter().all(|group| group.leader.is_some_and(|node| node != leader)),
     );
     assert!(after.data_groups().count() > 0);
     let survivors =
         |nodes: &Nodes| -> bool { !all_masters(&mut nodes.client(other)).contains(&gone) };
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while !survivors(&cluster) {
-        assert!(
-            std::time::Instant::now() < deadline,
-            "CLUSTER SLOTS still names the dead node"
-        );
+        assert!(std::time::Instant::now() < deadline, "CLUSTER SLOTS still names the dead node");
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
 }
@@ -274,9 +213,5 @@ fn the_truth_follows_a_new_leader() {
 /// Ports of all masters, without the checks of `masters`, which need every node alive.
 fn all_masters(client: &mut Client) -> BTreeSet<u16> {
     let reply = client.line("CLUSTER SLOTS");
-    reply
-        .items()
-        .iter()
-        .map(|range| range.items()[2].items()[1].integer() as u16)
-        .collect()
+    reply.items().iter().map(|range| range.items()[2].items()[1].integer() as u16).collect()
 }

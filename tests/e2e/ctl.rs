@@ -16,9 +16,7 @@ pub(crate) fn run(args: &[&str]) -> Output {
 
 /// Runs it against a dev cluster's folder.
 pub(crate) fn in_folder(folder: &Path, args: &[&str]) -> Output {
-    let folder = folder
-        .to_str()
-        .expect("a temporary folder has a plain name");
+    let folder = folder.to_str().expect("a temporary folder has a plain name");
     let mut all = vec!["--dir", folder];
     all.extend(args);
     run(&all)
@@ -26,7 +24,5 @@ pub(crate) fn in_folder(folder: &Path, args: &[&str]) -> Output {
 
 /// What it printed on stdout, without the end of the line.
 pub(crate) fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned()
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }

@@ -30,16 +30,9 @@ fn it_prints_a_line_per_node_and_then_ready() {
     // At `ready` every group has a leader, and every port is open.
     let status = cluster.status();
     assert_eq!(status.groups.len(), 3, "{status:?}");
-    assert!(
-        status.groups.iter().all(|group| group.leader.is_some()),
-        "{status:?}"
-    );
+    assert!(status.groups.iter().all(|group| group.leader.is_some()), "{status:?}");
     for node in 1..=NODES {
-        for address in [
-            cluster.plain(node),
-            cluster.cluster(node),
-            cluster.http(node),
-        ] {
+        for address in [cluster.plain(node), cluster.cluster(node), cluster.http(node)] {
             assert!(TcpStream::connect(&address).is_ok(), "{address}");
         }
         assert!(process::alive(cluster.process(node)));
@@ -53,19 +46,13 @@ fn nothing_listens_beyond_loopback() {
     let cluster = Cluster::shared();
     let ours: BTreeSet<u16> = (0..NODES)
         .flat_map(|i| {
-            [
-                cluster.ports.redis + i,
-                cluster.ports.redis + 1000 + i,
-                cluster.ports.http + i,
-            ]
+            [cluster.ports.redis + i, cluster.ports.redis + 1000 + i, cluster.ports.http + i]
         })
         .collect();
     let mut seen = BTreeSet::new();
     for table in ["tcp", "tcp6", "udp", "udp6"] {
-        for line in fs::read_to_string(format!("/proc/net/{table}"))
-            .unwrap_or_default()
-            .lines()
-            .skip(1)
+        for line in
+            fs::read_to_string(format!("/proc/net/{table}")).unwrap_or_default().lines().skip(1)
         {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let (host, port) = fields[1].split_once(':').expect("host:port");
@@ -77,16 +64,8 @@ fn nothing_listens_beyond_loopback() {
             }
         }
     }
-    assert_eq!(
-        seen.iter().filter(|(table, _)| *table == "tcp").count(),
-        9,
-        "{seen:?}"
-    );
-    assert_eq!(
-        seen.iter().filter(|(table, _)| *table == "udp").count(),
-        3,
-        "{seen:?}"
-    );
+    assert_eq!(seen.iter().filter(|(table, _)| *table == "tcp").count(), 9, "{seen:?}");
+    assert_eq!(seen.iter().filter(|(table, _)| *table == "udp").count(), 3, "{seen:?}");
 }
 
 #[test]
@@ -119,10 +98,7 @@ fn sigterm_ends_all_within_ten_seconds_and_loses_nothing() {
     let took = cluster.stop();
     assert!(took < Duration::from_secs(10), "it took {took:?}");
     for process in nodes {
-        assert!(
-            !process::alive(process),
-            "process {process} outlived its parent"
-        );
+        assert!(!process::alive(process), "process {process} outlived its parent");
     }
     cluster.start_again();
     assert_eq!(cluster.client(3).line("GET stop:k").text(), "v");
@@ -149,10 +125,7 @@ fn a_dead_child_is_reported_and_the_others_go_on() {
         after.contains("node 2") || after.contains("n2") || after.contains(&dead.to_string())
     });
     assert!(process::alive(cluster.parent()));
-    assert!(
-        TcpStream::connect(cluster.plain(2)).is_err(),
-        "it was not asked to start it again"
-    );
+    assert!(TcpStream::connect(cluster.plain(2)).is_err(), "it was not asked to start it again");
     serves_again(&cluster, 1);
     serves_again(&cluster, 3);
 }
@@ -165,9 +138,7 @@ fn with_restart_a_dead_child_comes_back() {
         let dead = cluster.process(node);
         cluster.kill(node);
         wait_for("a new process", || {
-            cluster
-                .try_process(node)
-                .is_some_and(|p| p != dead && process::alive(p))
+            cluster.try_process(node).is_some_and(|p| p != dead && process::alive(p))
         });
         serves_again(&cluster, node);
         cluster.wait_until_whole(Duration::from_secs(30));

@@ -75,11 +75,7 @@ fn a_full_disk_refuses_writes_and_recovers() {
 
 fn write(address: &str, n: u32) -> std::io::Result<Reply> {
     let mut client = Client::connect(address)?;
-    client.try_command(&[
-        b"SET",
-        format!("full:{n}").as_bytes(),
-        &vec![b'x'; 64 * 1024],
-    ])
+    client.try_command(&[b"SET", format!("full:{n}").as_bytes(), &vec![b'x'; 64 * 1024]])
 }
 
 /// Allocates until nothing is left, in ever smaller pieces.

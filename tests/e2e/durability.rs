@@ -4,7 +4,7 @@
 //! connection broke) may still take effect at any later time, so its key is left alone from then on; it may hold the
 //! last acknowledged number or the unknown one, nothing else.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use crate::nodes::{NODES, Nodes};
 use crate::reply::Reply;
 use crate::resp::Client;
 use crate::scale;
+use crate::stop::Stop;
 
 const WRITERS: usize = 64;
 const KEYS_AT_ONCE: usize = 3;
@@ -33,15 +34,15 @@ struct Writer {
 
 impl Writer {
     /// Writes until told to stop.
-    fn run(&mut self, nodes: &Nodes, stop: &AtomicBool, done: &AtomicU64) {
+    fn run(&mut self, nodes: &Nodes, stop: &Stop, done: &AtomicU64) {
         let mut node = self.number as u16 % NODES + 1;
-        while !stop.load(Ordering::Relaxed) {
+        while !stop.told() {
             let Ok(mut client) = Client::connect(&nodes.plain(node)) else {
                 node = node % NODES + 1;
                 thread::sleep(Duration::from_millis(20));
                 continue;
             };
-            while !stop.load(Ordering::Relaxed) && self.write(&mut client, done) {}
+            while !stop.told() && self.write(&mut client, done) {}
             node = node % NODES + 1;
         }
     }
@@ -75,16 +76,11 @@ impl Writer {
 
     /// A key of this writer without an unknown outcome; a new one if too few are left.
     fn open_key(&mut self) -> usize {
-        let open: Vec<usize> = (0..self.keys.len())
-            .filter(|&i| self.keys[i].in_doubt.is_none())
-            .collect();
+        let open: Vec<usize> =
+            (0..self.keys.len()).filter(|&i| self.keys[i].in_doubt.is_none()).collect();
         if open.len() < KEYS_AT_ONCE {
             let name = format!("d:{}:{}", self.number, self.keys.len());
-            self.keys.push(Key {
-                name,
-                acknowledged: None,
-                in_doubt: None,
-            });
+            self.keys.push(Key { name, acknowledged: None, in_doubt: None });
             return self.keys.len() - 1;
         }
         open[self.next as usize % open.len()]
@@ -100,9 +96,7 @@ impl Writer {
                 other => panic!("GET {} answered {other}", key.name),
             };
             let allowed = [key.acknowledged, key.in_doubt.or(key.acknowledged)];
-            let fits = allowed
-                .iter()
-                .any(|number| number.map(|n| value(self.number, n)) == held);
+            let fits = allowed.iter().any(|number| number.map(|n| value(self.number, n)) == held);
             if !fits {
                 wrong.push(format!(
                     "{} holds {held:?}, acknowledged {:?}, in doubt {:?}",
@@ -120,27 +114,20 @@ fn value(writer: usize, number: u64) -> String {
 
 /// Writes while `disturb` does its worst, then checks every key from every node.
 fn write_and_check(cluster: &mut Cluster, rounds: usize, disturb: impl Fn(&mut Cluster, usize)) {
-    let mut writers: Vec<Writer> = (0..WRITERS)
-        .map(|number| Writer {
-            number,
-            next: 0,
-            keys: Vec::new(),
-        })
-        .collect();
+    let mut writers: Vec<Writer> =
+        (0..WRITERS).map(|number| Writer { number, next: 0, keys: Vec::new() }).collect();
     for round in 0..rounds {
-        let (stop, done) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (stop, done) = (Stop::new(), AtomicU64::new(0));
         let nodes: Nodes = (**cluster).clone();
         thread::scope(|scope| {
             for writer in &mut writers {
                 let (nodes, stop, done) = (&nodes, &stop, &done);
                 scope.spawn(move || writer.run(nodes, stop, done));
             }
+            let ended = stop.at_end();
             thread::sleep(Duration::from_millis(800));
             let before = done.load(Ordering::Relaxed);
-            assert!(
-                before > 0,
-                "nothing was written before the kill of round {round}"
-            );
+            assert!(before > 0, "nothing was written before the kill of round {round}");
             disturb(cluster, round);
             // Writes succeed again, on their own.
             let deadline = Instant::now() + Duration::from_secs(30);
@@ -152,15 +139,13 @@ fn write_and_check(cluster: &mut Cluster, rounds: usize, disturb: impl Fn(&mut C
                 );
                 thread::sleep(Duration::from_millis(20));
             }
-            stop.store(true, Ordering::Relaxed);
+            drop(ended);
         });
         cluster.wait_until_whole(Duration::from_secs(60));
         let node = round as u16 % NODES + 1;
         let mut client = cluster.client(node);
-        let wrong: Vec<String> = writers
-            .iter()
-            .flat_map(|writer| writer.check(&mut client))
-            .collect();
+        let wrong: Vec<String> =
+            writers.iter().flat_map(|writer| writer.check(&mut client)).collect();
         assert!(
             wrong.is_empty(),
             "after round {round}: {} keys are wrong:\n{}",
@@ -168,15 +153,9 @@ fn write_and_check(cluster: &mut Cluster, rounds: usize, disturb: impl Fn(&mut C
             wrong[..wrong.len().min(20)].join("\n")
         );
     }
-    let acknowledged: usize = writers
-        .iter()
-        .flat_map(|w| &w.keys)
-        .filter(|k| k.acknowledged.is_some())
-        .count();
-    assert!(
-        acknowledged >= WRITERS,
-        "only {acknowledged} keys were ever acknowledged"
-    );
+    let acknowledged: usize =
+        writers.iter().flat_map(|w| &w.keys).filter(|k| k.acknowledged.is_some()).count();
+    assert!(acknowledged >= WRITERS, "only {acknowledged} keys were ever acknowledged");
 }
 
 #[test]

@@ -23,12 +23,7 @@ fn a_key_is_there_until_its_time_and_not_after() {
                 let reply = reader.command(&["GET", &key]);
                 let after = written.elapsed();
                 if before < Duration::from_millis(500) && after < Duration::from_millis(480) {
-                    assert_eq!(
-                        reply,
-                        Reply::Bulk(b"v".to_vec()),
-                        "node {} at {after:?}",
-                        at + 1
-                    );
+                    assert_eq!(reply, Reply::Bulk(b"v".to_vec()), "node {} at {after:?}", at + 1);
                 }
                 if before > Duration::from_millis(700) {
                     assert_eq!(reply, Reply::Nil, "node {} at {before:?}", at + 1);
@@ -51,10 +46,7 @@ fn time_left_counts_down() {
     thread::sleep(Duration::from_millis(600));
     let second = cluster.client(3).line("PTTL expiry:ttl").integer();
     let passed = first - second;
-    assert!(
-        (450..=1500).contains(&passed),
-        "PTTL fell from {first} to {second} in 600 ms"
-    );
+    assert!((450..=1500).contains(&passed), "PTTL fell from {first} to {second} in 600 ms");
 }
 
 #[test]
@@ -62,11 +54,7 @@ fn expired_keys_leave_without_anyone_asking_for_them() {
     let cluster = Cluster::start();
     let mut client = cluster.client(1);
     for n in 0..200 {
-        assert!(
-            client
-                .command(&["SET", &format!("leave:{n}"), "v", "PX", "600"])
-                .is_ok()
-        );
+        assert!(client.command(&["SET", &format!("leave:{n}"), "v", "PX", "600"]).is_ok());
     }
     assert!(client.line("SET stays v").is_ok());
     thread::sleep(Duration::from_secs(1));
@@ -79,20 +67,15 @@ fn expired_keys_leave_without_anyone_asking_for_them() {
         assert!(Instant::now() < deadline, "DBSIZE is still {left}");
         thread::sleep(Duration::from_millis(200));
     }
-    assert_eq!(
-        client.line("KEYS *"),
-        Reply::Array(vec![Reply::Bulk(b"stays".to_vec())])
-    );
+    assert_eq!(client.line("KEYS *"), Reply::Array(vec![Reply::Bulk(b"stays".to_vec())]));
 }
 
 #[test]
 fn an_expired_key_does_not_come_back_with_a_new_leader() {
     let cluster = Cluster::start();
     let status = cluster.status();
-    let leader = status
-        .data_groups()
-        .find_map(|group| group.leader)
-        .expect("a data group has a leader");
+    let leader =
+        status.data_groups().find_map(|group| group.leader).expect("a data group has a leader");
     let key = cluster.key_led_by(leader).expect("a leader leads buckets");
     let other = leader % NODES + 1;
     let mut client = cluster.client(other);

@@ -17,10 +17,8 @@ fn first_write_after_the_leader_is_killed() {
     let mut times = Vec::new();
     for _ in 0..scale::pick(10, 3) {
         let status = cluster.wait_until_whole(Duration::from_secs(60));
-        let leader = status
-            .data_groups()
-            .find_map(|group| group.leader)
-            .expect("a data group has a leader");
+        let leader =
+            status.data_groups().find_map(|group| group.leader).expect("a data group has a leader");
         let key = cluster.key_led_by(leader).expect("a leader leads buckets");
         let killed = Instant::now();
         cluster.kill(leader);
@@ -36,19 +34,13 @@ fn first_write_after_the_leader_is_killed() {
     }
     times.sort();
     let median = times[times.len() / 2];
-    assert!(
-        median <= Duration::from_secs(2),
-        "the first write succeeded after {times:?}"
-    );
+    assert!(median <= Duration::from_secs(2), "the first write succeeded after {times:?}");
 }
 
 fn write_until_ok(nodes: &Nodes, node: u16, key: &str, done: &AtomicBool) {
     let deadline = Instant::now() + Duration::from_secs(30);
     while !done.load(Ordering::Relaxed) {
-        assert!(
-            Instant::now() < deadline,
-            "no write through node {node} in 30 s"
-        );
+        assert!(Instant::now() < deadline, "no write through node {node} in 30 s");
         let answer = Client::connect_with(&nodes.plain(node), Duration::from_secs(3))
             .and_then(|mut client| client.try_command(&[b"SET", key.as_bytes(), b"x"]));
         if answer.is_ok_and(|reply| reply.is_ok()) {
@@ -62,9 +54,7 @@ fn write_until_ok(nodes: &Nodes, node: u16, key: &str, done: &AtomicBool) {
 fn a_dead_follower_costs_little() {
     let cluster = Cluster::start_alone();
     let status = cluster.wait_until_whole(Duration::from_secs(30));
-    let victim = (1..=NODES)
-        .min_by_key(|&node| status.leads(node))
-        .expect("there are nodes");
+    let victim = (1..=NODES).min_by_key(|&node| status.leads(node)).expect("there are nodes");
     let survivors: Vec<u16> = (1..=NODES).filter(|&node| node != victim).collect();
     let seconds = scale::pick(8, 4);
 
@@ -74,19 +64,12 @@ fn a_dead_follower_costs_little() {
     thread::sleep(Duration::from_secs(3));
 
     // No spinning core while nobody asks for anything.
-    let processes: Vec<u32> = survivors
-        .iter()
-        .map(|&node| cluster.process(node))
-        .collect();
+    let processes: Vec<u32> = survivors.iter().map(|&node| cluster.process(node)).collect();
     let before: Vec<f64> = processes.iter().map(|&p| process::cpu_seconds(p)).collect();
     thread::sleep(Duration::from_secs(3));
     for (process, before) in processes.iter().zip(before) {
         let share = (process::cpu_seconds(*process) - before) / 3.0;
-        assert!(
-            share < 0.1,
-            "a survivor uses {:.0} % of a core while idle",
-            share * 100.0
-        );
+        assert!(share < 0.1, "a survivor uses {:.0} % of a core while idle", share * 100.0);
     }
 
     let without = throughput(&cluster, &survivors, seconds);

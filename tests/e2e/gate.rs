@@ -22,9 +22,8 @@ pub(crate) fn whole() -> Permit {
 
 fn take(places: usize) -> Permit {
     let free = FREE.lock().expect("nothing panics under this lock");
-    let mut free = CHANGED
-        .wait_while(free, |free| *free < places)
-        .expect("nothing panics under this lock");
+    let mut free =
+        CHANGED.wait_while(free, |free| *free < places).expect("nothing panics under this lock");
     *free -= places;
     Permit(places)
 }

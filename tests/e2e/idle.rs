@@ -19,23 +19,11 @@ fn an_idle_cluster_uses_little_and_its_config_log_does_not_grow() {
     thread::sleep(Duration::from_secs(seconds));
     for (node, (&process, before)) in processes.iter().zip(cpu).enumerate() {
         let percent = (process::cpu_seconds(process) - before) / seconds as f64 * 100.0;
-        assert!(
-            percent < 2.0,
-            "node {} used {percent:.2} % of a core",
-            node + 1
-        );
+        assert!(percent < 2.0, "node {} used {percent:.2} % of a core", node + 1);
         let resident = process::resident_bytes(process);
-        assert!(
-            resident <= 120_000_000,
-            "node {} holds {resident} bytes",
-            node + 1
-        );
+        assert!(resident <= 120_000_000, "node {} holds {resident} bytes", node + 1);
     }
     let after = cluster.status();
-    assert_eq!(
-        before.group(0).commit(),
-        after.group(0).commit(),
-        "the config log grew"
-    );
+    assert_eq!(before.group(0).commit(), after.group(0).commit(), "the config log grew");
     assert_eq!(before.leaders(), after.leaders());
 }

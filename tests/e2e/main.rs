@@ -19,6 +19,7 @@ mod reply;
 mod resp;
 mod scale;
 mod status;
+mod stop;
 
 mod bad_quic;
 mod bad_resp;

@@ -52,11 +52,7 @@ fn what_needs_one_bucket_says_crossslot() {
         );
     }
     let mut client = cluster.cluster_client(1);
-    for line in [
-        "MGET cross:a cross:b",
-        "MSET cross:a 1 cross:b 2",
-        "DEL cross:a cross:b",
-    ] {
+    for line in ["MGET cross:a cross:b", "MSET cross:a 1 cross:b 2", "DEL cross:a cross:b"] {
         let reply = client.line(line);
         assert!(
             matches!(&reply, Reply::Error(text) if text.starts_with("CROSSSLOT")),
@@ -84,9 +80,8 @@ fn replies_of_a_pipeline_come_in_its_order() {
             bytes.extend(request(&[b"ECHO", n.to_string().as_bytes()]));
             expected.push(Reply::Bulk(n.to_string().into_bytes()));
             bytes.extend(request(&[b"STRLEN"]));
-            expected.push(Reply::Error(
-                "ERR wrong number of arguments for 'strlen' command".into(),
-            ));
+            expected
+                .push(Reply::Error("ERR wrong number of arguments for 'strlen' command".into()));
             bytes.extend(request(&[b"STRLEN", key.as_bytes()]));
             expected.push(Reply::Integer((n + 1).to_string().len() as i64));
         }
@@ -94,11 +89,7 @@ fn replies_of_a_pipeline_come_in_its_order() {
         std::mem::swap(&mut sender, &mut client);
         sender.send(&bytes).expect("taken");
         for (at, expected) in expected.into_iter().enumerate() {
-            assert_eq!(
-                sender.read().expect("a reply"),
-                expected,
-                "reply {at} through node {node}"
-            );
+            assert_eq!(sender.read().expect("a reply"), expected, "reply {at} through node {node}");
         }
     }
 }
@@ -114,11 +105,7 @@ fn a_scan_gives_every_key_once() {
     assert_eq!(client.line("DBSIZE"), Reply::Integer(1500));
     assert_eq!(client.line("KEYS scan:1*").items().len(), 611);
     for node in 1..=NODES {
-        assert_eq!(
-            scan(&mut cluster.client(node), &["COUNT", "100"]),
-            all,
-            "through node {node}"
-        );
+        assert_eq!(scan(&mut cluster.client(node), &["COUNT", "100"]), all, "through node {node}");
     }
     let some = scan(&mut client, &["MATCH", "scan:12*"]);
     assert_eq!(some.len(), 111, "{some:?}");
@@ -126,9 +113,7 @@ fn a_scan_gives_every_key_once() {
     let mut cursor = "0".to_owned();
     let mut seen = BTreeSet::new();
     for step in 0.. {
-        let reply = cluster
-            .client(step % NODES + 1)
-            .command(&["SCAN", &cursor, "COUNT", "50"]);
+        let reply = cluster.client(step % NODES + 1).command(&["SCAN", &cursor, "COUNT", "50"]);
         seen.extend(reply.items()[1].items().iter().map(Reply::text));
         cursor = reply.items()[0].text();
         if cursor == "0" {
@@ -139,9 +124,8 @@ fn a_scan_gives_every_key_once() {
     assert_eq!(seen, all);
 
     // The cluster ports sum to the whole.
-    let parts: i64 = (1..=NODES)
-        .map(|node| cluster.cluster_client(node).line("DBSIZE").integer())
-        .sum();
+    let parts: i64 =
+        (1..=NODES).map(|node| cluster.cluster_client(node).line("DBSIZE").integer()).sum();
     assert_eq!(parts, 1500);
     assert!(client.line("FLUSHALL").is_ok());
     for node in 1..=NODES {

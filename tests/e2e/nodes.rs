@@ -51,8 +51,7 @@ impl Nodes {
 
     /// The process of a node, as its pid file says.
     pub(crate) fn process(&self, node: u16) -> u32 {
-        self.try_process(node)
-            .unwrap_or_else(|| panic!("node {node} has no pid file"))
+        self.try_process(node).unwrap_or_else(|| panic!("node {node} has no pid file"))
     }
 
     /// The same, if there is such a file.
@@ -78,8 +77,7 @@ impl Nodes {
 
     /// The cluster's state.
     pub(crate) fn status(&self) -> Status {
-        self.try_status()
-            .unwrap_or_else(|trouble| panic!("eraftctl status: {trouble}"))
+        self.try_status().unwrap_or_else(|trouble| panic!("eraftctl status: {trouble}"))
     }
 
     /// Waits until `holds` does.
@@ -118,9 +116,7 @@ impl Nodes {
     /// A key in a bucket that `node` leads: its cluster port answers for it.
     pub(crate) fn key_led_by(&self, node: u16) -> Option<String> {
         let mut client = self.cluster_client(node);
-        (0..400)
-            .map(|n| format!("led:{n}"))
-            .find(|key| !client.command(&["GET", key]).is_error())
+        (0..400).map(|n| format!("led:{n}")).find(|key| !client.command(&["GET", key]).is_error())
     }
 
     /// `GET path` on a node's HTTP port: status and body.
@@ -128,20 +124,14 @@ impl Nodes {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect(self.http(node))
             .expect("the HTTP port accepts connections");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("a time-out can be set");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out can be set");
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
             self.http(node)
         );
-        stream
-            .write_all(request.as_bytes())
-            .expect("the request is taken");
+        stream.write_all(request.as_bytes()).expect("the request is taken");
         let mut text = String::new();
-        stream
-            .read_to_string(&mut text)
-            .expect("the answer is text");
+        stream.read_to_string(&mut text).expect("the answer is text");
         let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
         let code = head
             .split_whitespace()

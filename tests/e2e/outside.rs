@@ -12,9 +12,8 @@ use crate::port;
 /// Where `name` is; prints `skipped: no …` if nowhere.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path)
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file());
+    let found =
+        std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file());
     if found.is_none() {
         skipped(name);
     }
@@ -51,16 +50,8 @@ pub(crate) fn python_with_redis() -> Option<PathBuf> {
 /// Runs a command to its end; panics if that takes longer than `limit`.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Output {
     let name = format!("{command:?}");
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    finish(
-        child.unwrap_or_else(|error| panic!("{name}: {error}")),
-        &name,
-        limit,
-    )
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    finish(child.unwrap_or_else(|error| panic!("{name}: {error}")), &name, limit)
 }
 
 /// Waits for a child with a limit, reading all it prints meanwhile.

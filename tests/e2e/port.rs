@@ -39,10 +39,7 @@ pub(crate) fn dev() -> Ports {
             if used.len() > 40 {
                 used.remove(0);
             }
-            return Ports {
-                redis: base,
-                http: base + 500,
-            };
+            return Ports { redis: base, http: base + 500 };
         }
     }
     panic!("no free ports between {FIRST} and {LAST}");

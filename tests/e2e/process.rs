@@ -12,25 +12,23 @@ pub(crate) fn signal(process: u32, signal: Signal) {
     let _ = kill(Pid::from_raw(process as i32), signal);
 }
 
-/// Whether it exists and is no zombie.
+/// Whether any of its threads still runs. The first thread of a killed process is a zombie already while another one
+/// finishes a sync in the kernel, and until then files and ports are still held.
 pub(crate) fn alive(process: u32) -> bool {
-    fs::read_to_string(format!("/proc/{process}/stat"))
-        .ok()
-        .and_then(|stat| {
-            stat.rsplit_once(')')
-                .map(|(_, rest)| !rest.trim_start().starts_with('Z'))
-        })
-        .unwrap_or(false)
+    let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+        return false;
+    };
+    threads.flatten().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    })
 }
 
 /// Waits for its end.
 pub(crate) fn wait_until_gone(process: u32, limit: Duration) {
     let deadline = Instant::now() + limit;
     while alive(process) {
-        assert!(
-            Instant::now() < deadline,
-            "process {process} is still there after {limit:?}"
-        );
+        assert!(Instant::now() < deadline, "process {process} is still there after {limit:?}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -41,12 +39,8 @@ pub(crate) fn cpu_seconds(process: u32) -> f64 {
     let Some((_, fields)) = stat.rsplit_once(')') else {
         return 0.0;
     };
-    let ticks: u64 = fields
-        .split_whitespace()
-        .skip(11)
-        .take(2)
-        .filter_map(|f| f.parse::<u64>().ok())
-        .sum();
+    let ticks: u64 =
+        fields.split_whitespace().skip(11).take(2).filter_map(|f| f.parse::<u64>().ok()).sum();
     // Linux reports in hundredths of a second on every architecture.
     ticks as f64 / 100.0
 }
@@ -57,13 +51,7 @@ pub(crate) fn resident_bytes(process: u32) -> u64 {
     status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| {
-            rest.trim()
-                .trim_end_matches("kB")
-                .trim()
-                .parse::<u64>()
-                .ok()
-        })
+        .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok())
         .map_or(0, |kib| kib * 1024)
 }
 
@@ -82,27 +70,20 @@ impl Started {
         let read = |name: &str| -> Vec<String> {
             let bytes = fs::read(format!("/proc/{process}/{name}")).unwrap_or_default();
             let words = bytes.split(|&b| b == 0).filter(|word| !word.is_empty());
-            words
-                .map(|word| String::from_utf8_lossy(word).into_owned())
-                .collect()
+            words.map(|word| String::from_utf8_lossy(word).into_owned()).collect()
         };
         let environment = read("environ");
         let pairs = environment.iter().filter_map(|pair| pair.split_once('='));
         Started {
             words: read("cmdline"),
-            environment: pairs
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
+            environment: pairs.map(|(name, value)| (name.into(), value.into())).collect(),
         }
     }
 
     /// The same command again.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(&self.words[0]);
-        command
-            .args(&self.words[1..])
-            .env_clear()
-            .envs(self.environment.iter().cloned());
+        command.args(&self.words[1..]).env_clear().envs(self.environment.iter().cloned());
         command
     }
 }

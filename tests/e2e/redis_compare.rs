@@ -24,11 +24,7 @@ enum Step {
     Section(String),
     Comment(String),
     Sleep(u64),
-    Command {
-        how: How,
-        line: String,
-        expected: String,
-    },
+    Command { how: How, line: String, expected: String },
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -53,14 +49,10 @@ impl How {
 #[test]
 fn redis_gives_these_replies() {
     let Some(redis) = Redis::start() else { return };
-    let info = Client::connect(&redis.address)
-        .expect("it listens")
-        .command(&["INFO", "server"])
-        .text();
+    let info =
+        Client::connect(&redis.address).expect("it listens").command(&["INFO", "server"]).text();
     if !info.contains(&format!("redis_version:{VERSION}")) {
-        crate::outside::skipped(&format!(
-            "redis-server {VERSION}x (another version is installed)"
-        ));
+        crate::outside::skipped(&format!("redis-server {VERSION}x (another version is installed)"));
         return;
     }
     let steps = load();
@@ -109,11 +101,7 @@ fn load() -> Vec<Step> {
                 b'!' => (How::FirstWord, line[1..].trim_start()),
                 _ => (How::Exact, line),
             };
-            steps.push(Step::Command {
-                how,
-                line: rest.to_owned(),
-                expected: String::new(),
-            });
+            steps.push(Step::Command { how, line: rest.to_owned(), expected: String::new() });
         }
     }
     steps
@@ -134,9 +122,8 @@ fn play(address: &str, steps: &[Step], mut found: impl FnMut(usize, &Reply)) {
             Step::Command { line, .. } => {
                 let words = split(line);
                 let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-                let reply = client
-                    .try_command(&words)
-                    .unwrap_or_else(|error| panic!("{line}: {error}"));
+                let reply =
+                    client.try_command(&words).unwrap_or_else(|error| panic!("{line}: {error}"));
                 found(at, &reply);
             }
         }
@@ -148,12 +135,7 @@ fn check(who: &str, address: &str, steps: &[Step]) {
     let mut count = 0;
     play(address, steps, |at, reply| {
         count += 1;
-        let Step::Command {
-            how,
-            line,
-            expected,
-        } = &steps[at]
-        else {
+        let Step::Command { how, line, expected } = &steps[at] else {
             return;
         };
         let got = reply.to_string();
@@ -184,10 +166,7 @@ fn check(who: &str, address: &str, steps: &[Step]) {
 }
 
 fn near(got: &str, expected: &str) -> bool {
-    let number = |text: &str| {
-        text.strip_prefix(':')
-            .and_then(|digits| digits.parse::<i64>().ok())
-    };
+    let number = |text: &str| text.strip_prefix(':').and_then(|digits| digits.parse::<i64>().ok());
     match (number(got), number(expected)) {
         // Absolute times in the file are of the day it was written; those only agree in their kind.
         (Some(_), Some(expected)) if expected > 1_000_000_000 => true,
@@ -197,25 +176,15 @@ fn near(got: &str, expected: &str) -> bool {
 }
 
 fn kind(reply: &str) -> &str {
-    if reply == "nil" || reply == "null" {
-        reply
-    } else {
-        &reply[..1]
-    }
+    if reply == "nil" || reply == "null" { reply } else { &reply[..1] }
 }
 
 fn bless(address: &str, mut steps: Vec<Step>) {
     let mut replies = Vec::new();
-    play(address, &steps, |at, reply| {
-        replies.push((at, reply.to_string()))
-    });
+    play(address, &steps, |at, reply| replies.push((at, reply.to_string())));
     for (at, reply) in replies {
         if let Step::Command { how, expected, .. } = &mut steps[at] {
-            *expected = if *how == How::Kind {
-                kind(&reply).to_owned()
-            } else {
-                reply
-            };
+            *expected = if *how == How::Kind { kind(&reply).to_owned() } else { reply };
         }
     }
     let mut text = String::new();
@@ -224,11 +193,7 @@ fn bless(address: &str, mut steps: Vec<Step>) {
             Step::Section(title) => text.push_str(&format!("\n# {title}\n")),
             Step::Comment(comment) => text.push_str(&format!("## {comment}\n")),
             Step::Sleep(millis) => text.push_str(&format!("@sleep {millis}\n")),
-            Step::Command {
-                how,
-                line,
-                expected,
-            } => {
+            Step::Command { how, line, expected } => {
                 text.push_str(&format!("{}{line}\n=> {expected}\n", how.mark()));
             }
         }
@@ -288,8 +253,5 @@ fn split(line: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn lines_are_split_as_redis_cli_does() {
-    assert_eq!(
-        split(r#"SET "a b" '' "\x00\n" c"#),
-        [&b"SET"[..], b"a b", b"", b"\0\n", b"c"]
-    );
+    assert_eq!(split(r#"SET "a b" '' "\x00\n" c"#), [&b"SET"[..], b"a b", b"", b"\0\n", b"c"]);
 }

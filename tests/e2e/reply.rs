@@ -70,14 +70,12 @@ impl Reply {
     /// The value of a text key in a map, or in an array of alternating keys and values.
     pub(crate) fn get(&self, key: &str) -> Option<&Reply> {
         match self {
-            Reply::Map(pairs) => pairs
-                .iter()
-                .find(|(k, _)| k.text() == key)
-                .map(|(_, value)| value),
-            Reply::Array(items) => items
-                .chunks(2)
-                .find(|pair| pair[0].text() == key)
-                .and_then(|pair| pair.get(1)),
+            Reply::Map(pairs) => {
+                pairs.iter().find(|(k, _)| k.text() == key).map(|(_, value)| value)
+            }
+            Reply::Array(items) => {
+                items.chunks(2).find(|pair| pair[0].text() == key).and_then(|pair| pair.get(1))
+            }
             other => panic!("not a map: {other}"),
         }
     }

@@ -19,17 +19,12 @@ impl Client {
 
     /// Connects with a limit for any one reply.
     pub(crate) fn connect_with(address: &str, limit: Duration) -> io::Result<Client> {
-        let address = address
-            .to_socket_addrs()?
-            .next()
-            .ok_or(io::ErrorKind::NotFound)?;
+        let address = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
         let stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(limit))?;
         stream.set_write_timeout(Some(limit))?;
-        Ok(Client {
-            reader: BufReader::with_capacity(64 * 1024, stream),
-        })
+        Ok(Client { reader: BufReader::with_capacity(64 * 1024, stream) })
     }
 
     /// Sends one command and waits for its reply.
@@ -41,8 +36,7 @@ impl Client {
     /// The same, for tests where the connection must not break.
     pub(crate) fn command(&mut self, words: &[&str]) -> Reply {
         let bytes: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-        self.try_command(&bytes)
-            .unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")))
+        self.try_command(&bytes).unwrap_or_else(|error| panic!("{}: {error}", words.join(" ")))
     }
 
     /// Splits `line` at spaces and sends that.
@@ -70,10 +64,7 @@ impl Client {
                 )));
             }
         };
-        let count = || {
-            text.parse::<i64>()
-                .map_err(|_| broken(format!("not a count: {text}")))
-        };
+        let count = || text.parse::<i64>().map_err(|_| broken(format!("not a count: {text}")));
         Ok(match line[0] {
             b'+' => Reply::Simple(text),
             b'-' => Reply::Error(text),
@@ -87,12 +78,7 @@ impl Client {
             b',' => Reply::Double(text),
             b'%' => {
                 let items = self.items(count()? * 2)?;
-                Reply::Map(
-                    items
-                        .chunks(2)
-                        .map(|pair| (pair[0].clone(), pair[1].clone()))
-                        .collect(),
-                )
+                Reply::Map(items.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect())
             }
             b'~' => Reply::Set(self.items(count()?)?),
             b'=' => Reply::Verbatim(self.body(count()?)?),
@@ -147,11 +133,7 @@ pub(crate) fn slot(key: &str) -> u16 {
     for &byte in tag.unwrap_or(bytes) {
         crc ^= u16::from(byte) << 8;
         for _ in 0..8 {
-            crc = if crc & 0x8000 == 0 {
-                crc << 1
-            } else {
-                (crc << 1) ^ 0x1021
-            };
+            crc = if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 };
         }
     }
     crc % 16_384

@@ -9,10 +9,7 @@ use crate::port;
 
 fn print_config(args: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(PROGRAM);
-    command
-        .args(["run", "--print-config"])
-        .args(args)
-        .envs(environment.iter().copied());
+    command.args(["run", "--print-config"]).args(args).envs(environment.iter().copied());
     outside::run(&mut command, Duration::from_secs(10))
 }
 
@@ -47,27 +44,15 @@ const FLAGS: &[&str] = &[
 fn flags_environment_and_file_agree() {
     let by_flags = printed(FLAGS, &[]);
     let text = by_flags.to_string();
-    for part in [
-        "/tmp/eraft-nowhere",
-        "127.0.0.1:7002",
-        "127.0.0.1:7101",
-        "/tmp/eraft-certs",
-    ] {
+    for part in ["/tmp/eraft-nowhere", "127.0.0.1:7002", "127.0.0.1:7101", "/tmp/eraft-certs"] {
         assert!(text.contains(part), "no {part} in\n{text}");
     }
     let names: Vec<(String, &str)> = FLAGS
         .chunks(2)
-        .map(|pair| {
-            (
-                format!("ERAFT_{}", pair[0][2..].replace('-', "_").to_uppercase()),
-                pair[1],
-            )
-        })
+        .map(|pair| (format!("ERAFT_{}", pair[0][2..].replace('-', "_").to_uppercase()), pair[1]))
         .collect();
-    let environment: Vec<(&str, &str)> = names
-        .iter()
-        .map(|(name, value)| (name.as_str(), *value))
-        .collect();
+    let environment: Vec<(&str, &str)> =
+        names.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     assert_eq!(printed(&[], &environment), by_flags, "by environment");
 
     // What is printed is itself a file.
@@ -83,14 +68,8 @@ fn flags_environment_and_file_agree() {
         &[("ERAFT_REDIS", "127.0.0.1:8888")],
     );
     let text = mixed.to_string();
-    assert!(
-        text.contains("127.0.0.1:9999") && text.contains("127.0.0.1:8888"),
-        "{text}"
-    );
-    assert!(
-        !text.contains("127.0.0.1:7003") && !text.contains("127.0.0.1:7002"),
-        "{text}"
-    );
+    assert!(text.contains("127.0.0.1:9999") && text.contains("127.0.0.1:8888"), "{text}");
+    assert!(!text.contains("127.0.0.1:7003") && !text.contains("127.0.0.1:7002"), "{text}");
 }
 
 #[test]
@@ -98,10 +77,7 @@ fn nonsense_is_an_error_that_names_it() {
     for (args, word) in [
         (&["--redis", "nonsense"][..], "nonsense"),
         (&["--node-id", "zero"][..], "zero"),
-        (
-            &["--config", "/nowhere/eraftd.toml"][..],
-            "/nowhere/eraftd.toml",
-        ),
+        (&["--config", "/nowhere/eraftd.toml"][..], "/nowhere/eraftd.toml"),
     ] {
         let output = print_config(args, &[]);
         assert_eq!(output.status.code(), Some(2), "{}", outside::text(&output));
@@ -124,9 +100,7 @@ fn a_public_redis_port_needs_a_password_and_tls() {
     let cluster = format!("1={quic}");
     let certs = folder.path().join("certs");
     let mut command = Command::new(PROGRAM);
-    command
-        .args(["run", "--node-id", "1", "--data-dir"])
-        .arg(&data);
+    command.args(["run", "--node-id", "1", "--data-dir"]).arg(&data);
     command
         .args([
             "--quic",
@@ -143,8 +117,5 @@ fn a_public_redis_port_needs_a_password_and_tls() {
     let output = outside::run(&mut command, Duration::from_secs(15));
     assert!(!output.status.success(), "{}", outside::text(&output));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        said.contains("insecure-public"),
-        "it names the flag that allows it: {said}"
-    );
+    assert!(said.contains("insecure-public"), "it names the flag that allows it: {said}");
 }

@@ -2,9 +2,5 @@
 
 /// `full` or `small`.
 pub(crate) fn pick<T>(full: T, small: T) -> T {
-    if std::env::var_os("ERAFT_FULL").is_some_and(|v| v == "1") {
-        full
-    } else {
-        small
-    }
+    if std::env::var_os("ERAFT_FULL").is_some_and(|v| v == "1") { full } else { small }
 }

@@ -13,21 +13,14 @@ fn a_value_of_exactly_the_limit() {
     let cluster = Cluster::shared();
     // Not of one letter: a mistake in an offset must show.
     let value: Vec<u8> = (0..LIMIT).map(|i| (i % 251) as u8).collect();
-    let reply = cluster
-        .client(1)
-        .try_command(&[b"SET", b"size:largest", &value])
-        .expect("a reply");
+    let reply = cluster.client(1).try_command(&[b"SET", b"size:largest", &value]).expect("a reply");
     assert!(reply.is_ok(), "{reply}");
     for node in 1..=NODES {
         let Ok(Reply::Bulk(held)) = cluster.client(node).try_command(&[b"GET", b"size:largest"])
         else {
             panic!("node {node} gives no value");
         };
-        assert!(
-            held == value,
-            "node {node} gives another value, of {} bytes",
-            held.len()
-        );
+        assert!(held == value, "node {node} gives another value, of {} bytes", held.len());
         assert_eq!(
             cluster.client(node).command(&["STRLEN", "size:largest"]),
             Reply::Integer(LIMIT as i64)
@@ -40,10 +33,7 @@ fn a_value_of_exactly_the_limit() {
         cluster.client(2).command(&["STRLEN", "size:largest"]),
         Reply::Integer(LIMIT as i64)
     );
-    assert_eq!(
-        cluster.client(3).command(&["DEL", "size:largest"]),
-        Reply::Integer(1)
-    );
+    assert_eq!(cluster.client(3).command(&["DEL", "size:largest"]), Reply::Integer(1));
 }
 
 #[test]
@@ -61,15 +51,8 @@ fn a_larger_value_is_refused_at_its_header() {
         "{reply}"
     );
     assert!(client.closed(), "the connection is closed behind it");
-    assert!(
-        begun.elapsed() < Duration::from_secs(1),
-        "it took {:?}",
-        begun.elapsed()
-    );
-    assert_eq!(
-        cluster.client(1).command(&["EXISTS", "size:big"]),
-        Reply::Integer(0)
-    );
+    assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
+    assert_eq!(cluster.client(1).command(&["EXISTS", "size:big"]), Reply::Integer(0));
 }
 
 #[test]
@@ -77,21 +60,12 @@ fn an_empty_value_and_a_long_key() {
     let cluster = Cluster::shared();
     let mut client = cluster.client(1);
     assert!(client.command(&["SET", "size:empty", ""]).is_ok());
-    assert_eq!(
-        client.command(&["GET", "size:empty"]),
-        Reply::Bulk(Vec::new())
-    );
+    assert_eq!(client.command(&["GET", "size:empty"]), Reply::Bulk(Vec::new()));
     let key = format!("size:{}", "k".repeat(20_000));
     assert!(client.command(&["SET", &key, "v"]).is_ok());
-    assert_eq!(
-        cluster.client(2).command(&["GET", &key]),
-        Reply::Bulk(b"v".to_vec())
-    );
+    assert_eq!(cluster.client(2).command(&["GET", &key]), Reply::Bulk(b"v".to_vec()));
     let too_long = "k".repeat(100_000);
     let reply = client.command(&["SET", &too_long, "v"]);
     assert!(reply.is_error(), "a key of 100,000 bytes answered {reply}");
-    assert_eq!(
-        cluster.client(1).command(&["PING"]),
-        Reply::Simple("PONG".into())
-    );
+    assert_eq!(cluster.client(1).command(&["PING"]), Reply::Simple("PONG".into()));
 }

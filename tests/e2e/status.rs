@@ -49,11 +49,7 @@ pub(crate) struct Replica {
 impl Group {
     /// The highest commit index that any replica knows.
     pub(crate) fn commit(&self) -> u64 {
-        self.replicas
-            .iter()
-            .map(|replica| replica.commit)
-            .max()
-            .unwrap_or(0)
+        self.replicas.iter().map(|replica| replica.commit).max().unwrap_or(0)
     }
 }
 
@@ -73,16 +69,11 @@ impl Status {
 
     /// How many data groups a node leads.
     pub(crate) fn leads(&self, node: u16) -> usize {
-        self.data_groups()
-            .filter(|group| group.leader == Some(node))
-            .count()
+        self.data_groups().filter(|group| group.leader == Some(node)).count()
     }
 
     /// Who leads each group.
     pub(crate) fn leaders(&self) -> Vec<(u64, Option<u16>)> {
-        self.groups
-            .iter()
-            .map(|group| (group.id, group.leader))
-            .collect()
+        self.groups.iter().map(|group| (group.id, group.leader)).collect()
     }
 }

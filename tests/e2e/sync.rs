@@ -22,19 +22,11 @@ fn a_majority_syncs_for_every_single_write() {
         return;
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let traces: Vec<_> = (1..=NODES)
-        .map(|node| folder.path().join(node.to_string()))
-        .collect();
+    let traces: Vec<_> = (1..=NODES).map(|node| folder.path().join(node.to_string())).collect();
     let mut tracers: Vec<_> = (1..=NODES)
         .map(|node| {
             Command::new(&strace)
-                .args([
-                    "-f",
-                    "-q",
-                    "-e",
-                    "trace=fdatasync,fsync,sync_file_range",
-                    "-o",
-                ])
+                .args(["-f", "-q", "-e", "trace=fdatasync,fsync,sync_file_range", "-o"])
                 .arg(&traces[usize::from(node - 1)])
                 .args(["-p", &cluster.process(node).to_string()])
                 .stdin(Stdio::null())
@@ -48,10 +40,7 @@ fn a_majority_syncs_for_every_single_write() {
     // Until they are attached nothing is counted.
     let deadline = Instant::now() + Duration::from_secs(10);
     while !(1..=NODES).all(|node| traced(cluster.process(node))) {
-        if tracers
-            .iter_mut()
-            .any(|tracer| tracer.try_wait().is_ok_and(|ended| ended.is_some()))
-        {
+        if tracers.iter_mut().any(|tracer| tracer.try_wait().is_ok_and(|ended| ended.is_some())) {
             outside::skipped("permission to trace processes with strace");
             return;
         }
@@ -60,9 +49,7 @@ fn a_majority_syncs_for_every_single_write() {
     }
 
     let counted = |cluster: &Nodes| -> f64 {
-        (1..=NODES)
-            .map(|n| samples(cluster, n)["eraft_wal_syncs_total"])
-            .sum()
+        (1..=NODES).map(|n| samples(cluster, n)["eraft_wal_syncs_total"]).sum()
     };
     let (lines_before, metric_before) = (lines(&traces), counted(&cluster));
     // One connection, one write at a time: no two writes can share a sync.
@@ -78,29 +65,16 @@ fn a_majority_syncs_for_every_single_write() {
     }
     let syncs = lines_after - lines_before;
     let metric = (metric_after - metric_before) as usize;
-    assert!(
-        syncs >= 2 * WRITES,
-        "{WRITES} acknowledged writes, {syncs} syncs on three nodes"
-    );
-    assert!(
-        metric >= 2 * WRITES,
-        "the metric counted {metric} syncs for {WRITES} writes"
-    );
-    assert!(
-        metric <= syncs,
-        "the metric counted {metric} syncs, strace {syncs}"
-    );
+    assert!(syncs >= 2 * WRITES, "{WRITES} acknowledged writes, {syncs} syncs on three nodes");
+    assert!(metric >= 2 * WRITES, "the metric counted {metric} syncs for {WRITES} writes");
+    assert!(metric <= syncs, "the metric counted {metric} syncs, strace {syncs}");
 }
 
 /// How many syncs stand in the traces.
 fn lines(traces: &[std::path::PathBuf]) -> usize {
-    let texts = traces
-        .iter()
-        .map(|path| fs::read_to_string(path).unwrap_or_default());
+    let texts = traces.iter().map(|path| fs::read_to_string(path).unwrap_or_default());
     // A call that another thread interrupts stands in two lines, of which only the first has the open bracket.
-    texts
-        .map(|text| text.lines().filter(|line| line.contains("sync(")).count())
-        .sum()
+    texts.map(|text| text.lines().filter(|line| line.contains("sync(")).count()).sum()
 }
 
 /// Whether a tracer is attached to all its threads.
@@ -110,9 +84,7 @@ fn traced(process: u32) -> bool {
     };
     tasks.flatten().all(|task| {
         fs::read_to_string(task.path().join("status")).is_ok_and(|status| {
-            status
-                .lines()
-                .any(|l| l.starts_with("TracerPid:") && !l.ends_with("\t0"))
+            status.lines().any(|l| l.starts_with("TracerPid:") && !l.ends_with("\t0"))
         })
     })
 }

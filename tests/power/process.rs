@@ -82,6 +82,8 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(machinery: Machinery, acknowledge: Acknowledge) -> Self {
+        // What the state store has now, it had on disk.
+        let persisted = machinery.applied().collect();
         Self {
             machinery,
             acknowledge,
@@ -93,7 +95,7 @@ impl Process {
             has_applied: true,
             commands: VecDeque::new(),
             unpersisted: BTreeMap::new(),
-            persisted: BTreeMap::new(),
+            persisted,
             fetches: 0,
             compactions: 0,
         }

@@ -3,7 +3,7 @@
 use super::command::{ApplyCommand, ApplySink, Birth, Opened, Reply};
 use super::live::{GroupLife, Live};
 use super::machine::{Control, Machine, control, newest_rows, set_control};
-use crate::actors::group::event::{ApplyItem, Applied, ConfirmedRead, ReplyTo, Route};
+use crate::actors::group::event::{Applied, ApplyItem, ConfirmedRead, ReplyTo, Route};
 use crate::actors::snapshots::View;
 use crate::actors::supervision::guarded;
 use crate::ids::{Generation, GroupId, Index};
@@ -113,7 +113,8 @@ impl<S: ApplySink> Applier<S> {
     pub fn wait_millis(&self, now: MonoMillis) -> Option<u64> {
         let due = self.overlay.has_active() || !self.after_freeze.is_empty();
         // Without room, the state thread's next word is what is waited for.
-        (due && self.overlay.has_room()).then(|| FREEZE_MILLIS.saturating_sub(now.since(self.frozen_at)).max(1))
+        (due && self.overlay.has_room())
+            .then(|| FREEZE_MILLIS.saturating_sub(now.since(self.frozen_at)).max(1))
     }
 
     /// The thread has failed, and the applier must not be used any more.
@@ -168,8 +169,13 @@ impl<S: ApplySink> Applier<S> {
         }
     }
 
-    fn open(&mut self, group: GroupId, generation: Generation, birth: Birth) -> Result<Opened, String> {
-        if !self.groups.get(&group).is_some_and(|hosted| hosted.machine.is_some()) {
+    fn open(
+        &mut self,
+        group: GroupId,
+        generation: Generation,
+        birth: Birth,
+    ) -> Result<Opened, String> {
+        if self.groups.get(&group).is_none_or(|hosted| hosted.machine.is_none()) {
             let control = self.trusted(|overlay| control(group, overlay))?;
             let rows = RowGeneration(control.generation);
             let machine = self.open_machine(group, rows, &birth)?;
@@ -203,7 +209,10 @@ impl<S: ApplySink> Applier<S> {
 
     /// What was read from the overlay, if nothing went wrong: of a row that cannot be read the overlay
     /// says only later that it was not missing.
-    fn trusted<T>(&mut self, read: impl FnOnce(&Overlay) -> Result<T, String>) -> Result<T, String> {
+    fn trusted<T>(
+        &mut self,
+        read: impl FnOnce(&Overlay) -> Result<T, String>,
+    ) -> Result<T, String> {
         let read = guarded(|| read(&self.overlay));
         if let Some(error) = self.overlay.take_error() {
             return Err(error.to_string());
@@ -242,9 +251,10 @@ impl<S: ApplySink> Applier<S> {
         while let Some(item) = items.pop_front() {
             // What an earlier life of the driver handed over was opened over: the new one hands the
             // entries over again, but knows nothing of the units.
-            let current = self.groups.get(&group).is_some_and(|hosted| {
-                hosted.generation == generation && hosted.machine.is_some()
-            });
+            let current = self
+                .groups
+                .get(&group)
+                .is_some_and(|hosted| hosted.generation == generation && hosted.machine.is_some());
             match item {
                 item if !current => self.drop_item(item),
                 ApplyItem::Entries(entries) => {
@@ -290,9 +300,11 @@ impl<S: ApplySink> Applier<S> {
     }
 
     fn unknown(&mut self, routes: &[Route]) {
-        self.answers.extend(routes.iter().map(|route| {
-            (route.to, Answer { unit: route.unit, outcome: Outcome::Unknown })
-        }));
+        self.answers.extend(
+            routes
+                .iter()
+                .map(|route| (route.to, Answer { unit: route.unit, outcome: Outcome::Unknown })),
+        );
     }
 
     /// Applies one entry; `false` if the machine failed.
@@ -355,7 +367,8 @@ impl<S: ApplySink> Applier<S> {
         for route in routes {
             let own: Vec<_> = replies.by_ref().take(route.replies).collect();
             // A unit gets as many replies as it has commands, or it is not known what became of it.
-            let outcome = if own.len() == route.replies { Outcome::Done(own) } else { Outcome::Unknown };
+            let outcome =
+                if own.len() == route.replies { Outcome::Done(own) } else { Outcome::Unknown };
             self.answers.push((route.to, Answer { unit: route.unit, outcome }));
         }
     }
@@ -425,7 +438,9 @@ impl<S: ApplySink> Applier<S> {
             return false;
         }
         for hosted in self.groups.values_mut() {
-            if hosted.dirty && let Some(machine) = &mut hosted.machine {
+            if hosted.dirty
+                && let Some(machine) = &mut hosted.machine
+            {
                 machine.flush_meta(&mut self.overlay);
                 hosted.dirty = false;
             }

@@ -45,11 +45,7 @@ pub(super) fn control(group: GroupId, rows: &impl Rows) -> Result<Control, Strin
 }
 
 /// The newest life, not before `live`, that any row of the group belongs to.
-pub(super) fn newest_rows(
-    group: GroupId,
-    live: RowGeneration,
-    rows: &impl Rows,
-) -> RowGeneration {
+pub(super) fn newest_rows(group: GroupId, live: RowGeneration, rows: &impl Rows) -> RowGeneration {
     let end = prefix_end(&generation_prefix(group, RowGeneration(0))[..4]);
     let mut newest = live;
     while let Some(next) = newest.0.checked_add(1) {
@@ -80,13 +76,15 @@ impl Machine {
     ) -> Result<Self, String> {
         match birth {
             Birth::Config => {
-                let found = ConfigMachine::open(group, generation, rows).map_err(|e| e.to_string())?;
+                let found =
+                    ConfigMachine::open(group, generation, rows).map_err(|e| e.to_string())?;
                 Ok(Self::Config(
                     found.unwrap_or_else(|| ConfigMachine::create(group, generation, rows)),
                 ))
             }
             Birth::Keys(genesis) => {
-                let found = kv::Machine::open(group, generation, rows).map_err(|e| e.to_string())?;
+                let found =
+                    kv::Machine::open(group, generation, rows).map_err(|e| e.to_string())?;
                 let machine = match found {
                     Some(machine) => machine,
                     None => kv::Machine::create(group, generation, rows, genesis),

@@ -30,7 +30,11 @@ struct Flaky {
 
 impl Flaky {
     fn check(&self) -> Result<(), StateError> {
-        if self.broken.load(Relaxed) { Err(StateError::Fatal("a bad sector".into())) } else { Ok(()) }
+        if self.broken.load(Relaxed) {
+            Err(StateError::Fatal("a bad sector".into()))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -258,11 +262,14 @@ fn a_read_that_fails_takes_no_other_answer_with_it() {
     let work = |group, items| ApplyCommand::Work { group, generation: LIFE, items };
     let write = work(ONE, vec![ApplyItem::Entries(vec![set(1, "a")])]);
     let reads = vec![read(21, "k"), read(22, "l")];
-    let read = work(TWO, vec![
-        ApplyItem::Reads(reads, UnixMillis(1)),
-        ApplyItem::Entries(vec![set(1, "z")]),
-        ApplyItem::Reads(vec![read(23, "k")], UnixMillis(1)),
-    ]);
+    let read = work(
+        TWO,
+        vec![
+            ApplyItem::Reads(reads, UnixMillis(1)),
+            ApplyItem::Entries(vec![set(1, "z")]),
+            ApplyItem::Reads(vec![read(23, "k")], UnixMillis(1)),
+        ],
+    );
     bench.turn(vec![write]);
     bench.store.broken.store(true, Relaxed);
     bench.turn(vec![read]);
@@ -298,7 +305,10 @@ fn apply_stops_between_entries_while_the_store_is_behind() {
     };
     let last = Index(40);
     let entries = (1..=last.0).map(grow).collect();
-    bench.work(ONE, vec![ApplyItem::Entries(entries), ApplyItem::Reads(vec![read(99, "1")], UnixMillis(1))]);
+    bench.work(
+        ONE,
+        vec![ApplyItem::Entries(entries), ApplyItem::Reads(vec![read(99, "1")], UnixMillis(1))],
+    );
     let newest = |bench: &Bench| bench.ear.0.lock().unwrap().applied.last().map(|one| one.1);
     assert!(newest(&bench).is_some_and(|index| index < Index(10)), "{:?}", newest(&bench));
     let mut writes = 0;
@@ -334,6 +344,12 @@ fn a_snapshot_for_an_earlier_life_of_the_replica_is_refused() {
     let mut found = 0;
     let from = generation_prefix(ONE, RowGeneration(2));
     let to = generation_prefix(ONE, RowGeneration(3));
-    bench.store.range(&from, &to, &mut |_, _| { found += 1; true }).unwrap();
+    bench
+        .store
+        .range(&from, &to, &mut |_, _| {
+            found += 1;
+            true
+        })
+        .unwrap();
     assert_eq!(found, 0);
 }

@@ -18,9 +18,7 @@ use crate::actors::snapshots;
 use crate::actors::supervision::{Restarts, guarded};
 use crate::ids::{Generation, GroupId, NodeId};
 use crate::limits;
-use crate::net::message::{
-    Answer, GroupStatus, Outcome, Refusal, ReplicaProgress, SnapshotFrame,
-};
+use crate::net::message::{Answer, GroupStatus, Outcome, Refusal, ReplicaProgress, SnapshotFrame};
 use crate::raft::{self, ProgressState, Raft, Restored, Role, SnapshotMeta};
 use crate::rows::RowGeneration;
 use crate::store::wal::RecoveredGroup;
@@ -300,9 +298,8 @@ impl GroupActor {
         let now = self.seed.shared.mono();
         // After a stall all the ticks that were missed come at once: it is one.
         let half = limits::TICK / 2;
-        let early = self.last_tick.is_some_and(|last| {
-            Duration::from_millis(now.since(last)) < half
-        });
+        let early =
+            self.last_tick.is_some_and(|last| Duration::from_millis(now.since(last)) < half);
         if early {
             return;
         }
@@ -400,7 +397,8 @@ impl GroupActor {
 
     /// Reads old entries back, on a thread that may block.
     fn fetch(&self, fetch: raft::Fetch, context: &mut Context<Self>) {
-        let (reader, group, generation) = (self.seed.log.reader(), self.seed.group, self.generation);
+        let (reader, group, generation) =
+            (self.seed.log.reader(), self.seed.group, self.generation);
         let (addr, peer) = (context.address(), fetch.to);
         tokio::task::spawn_blocking(move || {
             let entries = reader
@@ -653,8 +651,7 @@ async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, BuildErr
         membership,
         applied: opened.applied.index,
     };
-    let raft =
-        Raft::new(config, restored).map_err(|error| BuildError::Final(error.to_string()))?;
+    let raft = Raft::new(config, restored).map_err(|error| BuildError::Final(error.to_string()))?;
     let driver = Driver::new(group, node, generation, seed.kind, raft, opened.applied);
     let intake = Intake::new(group, opened.newest_rows);
     Ok(Core { driver, voters, intake, opened })
@@ -690,11 +687,9 @@ fn knows(log: &RecoveredGroup, meta: &SnapshotMeta) -> bool {
 /// A future whose panic is an error.
 async fn futures_catch<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = std::pin::pin!(work);
-    std::future::poll_fn(|context| {
-        match guarded(|| work.as_mut().poll(context)) {
-            Ok(poll) => poll.map(Ok),
-            Err(panicked) => std::task::Poll::Ready(Err(panicked.0)),
-        }
+    std::future::poll_fn(|context| match guarded(|| work.as_mut().poll(context)) {
+        Ok(poll) => poll.map(Ok),
+        Err(panicked) => std::task::Poll::Ready(Err(panicked.0)),
     })
     .await
 }
@@ -760,7 +755,9 @@ impl GroupActor {
             {
                 self.died(&format!("its state failed: {why}"), context);
             }
-            GroupMessage::Installed(..) | GroupMessage::View(..) | GroupMessage::StateFailed(..) => {}
+            GroupMessage::Installed(..)
+            | GroupMessage::View(..)
+            | GroupMessage::StateFailed(..) => {}
             GroupMessage::Status(reply) => {
                 let _ = reply.send(self.status());
             }
@@ -768,7 +765,6 @@ impl GroupActor {
         }
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -47,7 +47,11 @@ impl StampClock {
     /// The time for an entry made now, or `None` while the voters' clocks are unknown.
     ///
     /// `median` is the median of the voters' clocks, as far as a majority of them is known.
-    pub(super) fn stamp(&mut self, median: Option<UnixMillis>, now: MonoMillis) -> Option<UnixMillis> {
+    pub(super) fn stamp(
+        &mut self,
+        median: Option<UnixMillis>,
+        now: MonoMillis,
+    ) -> Option<UnixMillis> {
         let Some((since, began)) = self.stretch else {
             // The first stamp of a lead may jump: the group may have been idle, or down, for hours.
             self.newest = self.newest.max(median?);

@@ -237,7 +237,10 @@ impl Driver {
         for message in messages {
             match self.raft.step(message) {
                 Ok(()) => {}
-                Err(error @ (StepError::LogForgotten { .. } | StepError::ConflictsWithCommitted { .. })) => {
+                Err(
+                    error @ (StepError::LogForgotten { .. }
+                    | StepError::ConflictsWithCommitted { .. }),
+                ) => {
                     out.alarms.push(error);
                 }
                 Err(_) => out.rejected += 1,
@@ -308,7 +311,9 @@ impl Driver {
         if self.log_floor > 0 {
             through = through.min(self.log.index_before(self.log_floor).unwrap_or_default());
         }
-        if let Some(needed) = status.peers.iter().filter(|peer| peer.active).map(|p| p.matched).min() {
+        if let Some(needed) =
+            status.peers.iter().filter(|peer| peer.active).map(|p| p.matched).min()
+        {
             let must_go = self.log.index_before(limits::LOG_KEPT_BYTES_MAX).unwrap_or_default();
             through = through.min(needed.max(must_go));
         }
@@ -345,10 +350,8 @@ impl Driver {
     /// not be used any more.
     pub fn abandon(&mut self, answers: &mut Vec<(ReplyTo, Answer)>) {
         // A unit that was not proposed is in no log, and a read changes nothing.
-        let not_done = |unit: &Unit| Answer {
-            unit: unit.id,
-            outcome: Outcome::NotDone(Refusal::NoReplica),
-        };
+        let not_done =
+            |unit: &Unit| Answer { unit: unit.id, outcome: Outcome::NotDone(Refusal::NoReplica) };
         answers.extend(self.queued.drain(..).map(|(to, unit)| (to, not_done(&unit))));
         self.reads.abandon(Refusal::NoReplica, answers);
         self.proposals.abandon(answers);
@@ -442,9 +445,8 @@ impl Driver {
             return;
         }
         // Keys that are due count as expired: the read waits for the entry that says so.
-        let overdue = self
-            .next_due
-            .is_some_and(|due| now.median.is_some_and(|median| median >= due));
+        let overdue =
+            self.next_due.is_some_and(|due| now.median.is_some_and(|median| median >= due));
         let least = match self.due_entry {
             Some((index, _)) if overdue => index,
             _ => Index(0),

@@ -182,7 +182,8 @@ mod tests {
     #[test]
     fn a_key_that_no_store_can_hold_is_refused() {
         let mut intake = Intake::new(GroupId(1), RowGeneration(0));
-        let SnapshotFrame::Chunk { group, term, view, meta, sequence, last, .. } = chunk(7, 0, true)
+        let SnapshotFrame::Chunk { group, term, view, meta, sequence, last, .. } =
+            chunk(7, 0, true)
         else {
             unreachable!("just made")
         };

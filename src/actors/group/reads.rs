@@ -71,7 +71,12 @@ impl Reads {
     }
 
     /// The core lost this read (the lead changed): not done.
-    pub(super) fn lost(&mut self, context: ReadContext, refusal: Refusal, answers: &mut Vec<(ReplyTo, Answer)>) {
+    pub(super) fn lost(
+        &mut self,
+        context: ReadContext,
+        refusal: Refusal,
+        answers: &mut Vec<(ReplyTo, Answer)>,
+    ) {
         if let Some((_, reads)) = self.asked.remove(&context) {
             self.refuse(reads, refusal, answers);
         }
@@ -101,9 +106,11 @@ impl Reads {
         answers: &mut Vec<(ReplyTo, Answer)>,
     ) {
         self.units -= reads.len();
-        answers.extend(reads.into_iter().map(|read| {
-            (read.to, Answer { unit: read.unit, outcome: Outcome::NotDone(refusal) })
-        }));
+        answers.extend(
+            reads.into_iter().map(|read| {
+                (read.to, Answer { unit: read.unit, outcome: Outcome::NotDone(refusal) })
+            }),
+        );
     }
 }
 

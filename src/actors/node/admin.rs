@@ -67,7 +67,8 @@ impl Admin {
             | AdminRequest::Execute(_)
             | AdminRequest::Scan { .. }) => {
                 let (send, receive) = oneshot::channel();
-                let full = || AdminResponse::Failed("the node has too many questions waiting".into());
+                let full =
+                    || AdminResponse::Failed("the node has too many questions waiting".into());
                 match self.routed.get().map(|router| router.try_send((routed, send))) {
                     Some(Ok(())) => receive.await.unwrap_or_else(|_| full()),
                     _ => full(),
@@ -150,7 +151,10 @@ impl Admin {
 fn allowed(role: Role, request: &AdminRequest) -> bool {
     match role {
         Role::Node(_) | Role::Admin => true,
-        Role::Client => matches!(request, AdminRequest::Execute(_) | AdminRequest::Scan { .. } | AdminRequest::Status),
+        Role::Client => matches!(
+            request,
+            AdminRequest::Execute(_) | AdminRequest::Scan { .. } | AdminRequest::Status
+        ),
     }
 }
 

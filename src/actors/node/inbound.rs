@@ -168,7 +168,9 @@ impl Inbound for NodeInbound {
                 for frame in &frames {
                     match codec::decode(frame) {
                         Ok(message) => self.control(from, message),
-                        Err(error) => tracing::warn!(%from, "a control frame cannot be read: {error}"),
+                        Err(error) => {
+                            tracing::warn!(%from, "a control frame cannot be read: {error}")
+                        }
                     }
                 }
             }
@@ -201,10 +203,7 @@ impl Inbound for NodeInbound {
 }
 
 /// What the routers of a thread do when a peer is gone.
-pub(super) async fn watch_gone(
-    mut gone: tokio::sync::broadcast::Receiver<NodeId>,
-    router: Router,
-) {
+pub(super) async fn watch_gone(mut gone: tokio::sync::broadcast::Receiver<NodeId>, router: Router) {
     use tokio::sync::broadcast::error::RecvError;
     loop {
         match gone.recv().await {

@@ -55,7 +55,8 @@ fn trouble(error: impl std::fmt::Display) -> StartError {
 pub fn run(settings: NodeSettings) -> Result<(), StartError> {
     let render = metrics::install().map_err(trouble)?;
     let home = Home::open(&settings.data_dir, settings.node).map_err(trouble)?;
-    let identity = Identity::load(&settings.certs_dir, Role::Node(settings.node)).map_err(trouble)?;
+    let identity =
+        Identity::load(&settings.certs_dir, Role::Node(settings.node)).map_err(trouble)?;
     let storage = Storage::open(&home, &settings)?;
     System::new().block_on(serve(settings, home, identity, storage, render))
 }
@@ -76,7 +77,7 @@ impl Storage {
             incarnation: home.identity().incarnation,
         };
         let (log, recovered) =
-            Log::open(RealDisk::default(), &home.log_dir(), identity, LogOptions::default())
+            Log::open(RealDisk, &home.log_dir(), identity, LogOptions::default())
                 .map_err(trouble)?;
         if recovered.created && home.plan().is_some() {
             return Err(StartError(format!(
@@ -92,7 +93,12 @@ impl Storage {
         let damaged = recovered.damage;
         if damaged != Damage::None {
             for place in &recovered.damaged_places {
-                tracing::error!(segment = place.segment, offset = place.offset, "the log is damaged: {}", place.what);
+                tracing::error!(
+                    segment = place.segment,
+                    offset = place.offset,
+                    "the log is damaged: {}",
+                    place.what
+                );
             }
             let whose = match &damaged {
                 Damage::Groups(groups) => {
@@ -140,7 +146,8 @@ async fn serve(
     let (tables, newest_table) = watch::channel(None);
     let apply = ApplyInbox::default();
     let state_events = NodeStateEvents::new(apply.clone(), fatal.clone());
-    let state_thread = StateThread::spawn(storage.state.clone(), Box::new(state_events)).map_err(trouble)?;
+    let state_thread =
+        StateThread::spawn(storage.state.clone(), Box::new(state_events)).map_err(trouble)?;
     let sink = NodeSink::new(shared.clone(), state_thread.handle(), tables, fatal.clone());
     let applier = Applier::new(Overlay::new(storage.state), storage.live.clone(), sink);
     let apply_thread = ApplyThread::spawn(applier, apply.clone()).map_err(trouble)?;
@@ -153,8 +160,11 @@ async fn serve(
     let tls = settings.redis_tls.as_ref().map(|tls| {
         redis_acceptor(&tls.certificate, &tls.key, tls.client_ca.as_deref()).map_err(trouble)
     });
-    let port_settings =
-        PortSettings { password: settings.password.clone(), tls: tls.transpose()?, shutdown: shutdown.clone() };
+    let port_settings = PortSettings {
+        password: settings.password.clone(),
+        tls: tls.transpose()?,
+        shutdown: shutdown.clone(),
+    };
     let [quic_address, plain_address, cluster_address, http_address] = settings.listen;
     let registry = Arc::new(Registry::default());
     let cannot = |what: &str, address, error| {
@@ -221,8 +231,9 @@ async fn serve(
         boot,
         secret,
     };
-    let endpoint = Endpoint::bind(quic_address, &identity, this, Options::default(), inbound.clone())
-        .map_err(trouble)?;
+    let endpoint =
+        Endpoint::bind(quic_address, &identity, this, Options::default(), inbound.clone())
+            .map_err(trouble)?;
 
     // Workers: this thread is the first.
     let others: Vec<Arbiter> = (1..settings.workers).map(|_| Arbiter::new()).collect();
@@ -302,8 +313,8 @@ async fn serve(
     tracing::info!(%node, quic, redis, cluster, http, dir = %settings.data_dir.display(), "node is up");
 
     // Until somebody says stop.
-    let mut terminate =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(trouble)?;
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .map_err(trouble)?;
     let ended = tokio::select! {
         _ = terminate.recv() => Ok("SIGTERM"),
         _ = tokio::signal::ctrl_c() => Ok("SIGINT"),

@@ -16,7 +16,7 @@ const ASK_MILLIS: u64 = 1_000;
 
 /// What the node knows at one moment.
 #[derive(Debug)]
-pub struct Told<'a> {
+pub(super) struct Told<'a> {
     /// The time.
     pub now: MonoMillis,
     /// This node.
@@ -31,7 +31,7 @@ pub struct Told<'a> {
 
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step {
+pub(super) enum Step {
     /// Look by this table from now on.
     Adopt(Arc<Table>),
     /// Start a replica of this group.
@@ -44,7 +44,7 @@ pub enum Step {
 
 /// See the module's first lines.
 #[derive(Debug, Default)]
-pub struct Follow {
+pub(super) struct Follow {
     table: Option<Arc<Table>>,
     adopted: Option<TableVersion>,
     /// The newest version that each peer says it has.
@@ -57,15 +57,16 @@ pub struct Follow {
 impl Follow {
     /// The newest table seen; version 0 for none.
     #[must_use]
-    pub fn known(&self) -> TableVersion {
+    pub(super) fn known(&self) -> TableVersion {
         self.table.as_ref().map(|table| table.version).unwrap_or_default()
     }
 
     /// A table was read, here or from a peer. Older ones, and those of another cluster, are ignored.
-    pub fn learn(&mut self, table: Arc<Table>) {
-        let newer = self.table.as_ref().is_none_or(|known| {
-            known.version < table.version && known.cluster == table.cluster
-        });
+    pub(super) fn learn(&mut self, table: Arc<Table>) {
+        let newer = self
+            .table
+            .as_ref()
+            .is_none_or(|known| known.version < table.version && known.cluster == table.cluster);
         if newer {
             self.table = Some(table);
             self.asked_at = None;
@@ -73,12 +74,12 @@ impl Follow {
     }
 
     /// A peer has said which table it has.
-    pub fn offered(&mut self, peer: NodeId, version: TableVersion) {
+    pub(super) fn offered(&mut self, peer: NodeId, version: TableVersion) {
         self.offered.insert(peer, version);
     }
 
     /// What to do now.
-    pub fn step(&mut self, told: &Told<'_>) -> Vec<Step> {
+    pub(super) fn step(&mut self, told: &Told<'_>) -> Vec<Step> {
         let mut steps = Vec::new();
         self.connected_since.retain(|node, _| told.connected.contains(node));
         for node in told.connected {
@@ -115,7 +116,8 @@ impl Follow {
     }
 
     fn place(&self, table: &Table, told: &Told<'_>, steps: &mut Vec<Step>) {
-        let well = self.connected_since.iter().filter(|(_, at)| told.now.since(**at) >= WELL_MILLIS);
+        let well =
+            self.connected_since.iter().filter(|(_, at)| told.now.since(**at) >= WELL_MILLIS);
         let mut alive: BTreeSet<NodeId> = well.map(|(node, _)| *node).collect();
         alive.insert(told.node);
         // Who leads is alive, whatever the connection says.
@@ -173,10 +175,7 @@ mod tests {
         assert!(follow.step(&told(0, &[], &leaders, &replicas)).is_empty());
         follow.learn(table());
         let steps = follow.step(&told(1, &[], &leaders, &replicas));
-        assert_eq!(
-            steps,
-            [Step::Adopt(table()), Step::Start(GroupId(1)), Step::Start(GroupId(2))]
-        );
+        assert_eq!(steps, [Step::Adopt(table()), Step::Start(GroupId(1)), Step::Start(GroupId(2))]);
         replicas.extend([GroupId(1), GroupId(2)]);
         assert!(follow.step(&told(2, &[], &leaders, &replicas)).is_empty());
     }

@@ -5,4 +5,3 @@ mod actor;
 mod follow;
 
 pub(crate) use actor::{Poller, PollerMessage, PollerSeed};
-

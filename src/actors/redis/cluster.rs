@@ -22,7 +22,9 @@ pub(super) fn redirect(router: &Router, bucket: Bucket) -> Option<ReplyError> {
     match router.leader(group) {
         Some(leader) if leader == shared.node => None,
         Some(leader) => match routing.table().nodes.get(&leader) {
-            Some(info) => Some(ReplyError::new("MOVED", format!("{} {}", bucket.0, info.cluster_port))),
+            Some(info) => {
+                Some(ReplyError::new("MOVED", format!("{} {}", bucket.0, info.cluster_port)))
+            }
             None => Some(down("Hash slot not served")),
         },
         None => Some(down("Hash slot not served: its group has no leader at the moment")),
@@ -54,8 +56,11 @@ pub(super) fn slots(view: &ClusterView, version: RespVersion) -> Reply {
         ])
     };
     let range = |slot: &SlotRange| {
-        let mut items =
-            vec![Reply::Integer(slot.from.0.into()), Reply::Integer(slot.to.0.into()), node(&slot.master)];
+        let mut items = vec![
+            Reply::Integer(slot.from.0.into()),
+            Reply::Integer(slot.to.0.into()),
+            node(&slot.master),
+        ];
         items.extend(slot.replicas.iter().map(node));
         Reply::Array(items)
     };

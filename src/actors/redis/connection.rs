@@ -284,10 +284,12 @@ impl Connection {
     fn connection(&mut self, command: ConnectionCommand) -> Option<Reply> {
         Some(match command {
             ConnectionCommand::Hello(hello) => self.hello(hello),
-            ConnectionCommand::Auth { user, password } => match self.check(user.as_deref(), &password) {
-                Ok(()) => Reply::Ok,
-                Err(error) => error.into(),
-            },
+            ConnectionCommand::Auth { user, password } => {
+                match self.check(user.as_deref(), &password) {
+                    Ok(()) => Reply::Ok,
+                    Err(error) => error.into(),
+                }
+            }
             ConnectionCommand::Quit => {
                 self.closing = true;
                 Reply::Ok

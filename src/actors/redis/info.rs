@@ -73,11 +73,14 @@ fn write_section(connection: &Connection, section: &str, out: &mut String) {
         }
         "replication" => {
             let leads = shared.boards().values().any(|board| board.leads());
-            line("role", &if leads || connection.context.kind.mode() == Mode::Cluster {
-                "master"
-            } else {
-                "slave"
-            });
+            line(
+                "role",
+                &if leads || connection.context.kind.mode() == Mode::Cluster {
+                    "master"
+                } else {
+                    "slave"
+                },
+            );
             line("connected_slaves", &shared.peers.connected().len());
         }
         "cluster" => line("cluster_enabled", &u8::from(context.kind.is_cluster())),

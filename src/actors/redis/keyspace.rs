@@ -145,7 +145,8 @@ async fn scan(
         .filter(|(range, _)| u64::from(range.last.0) >= bucket);
     let Some((range, group)) = rest.next() else { return Ok((0, Vec::new())) };
     let start = u64::from(range.first.0) << crate::kv::HASH_BITS;
-    let page = ScanPage { cursor: cursor.max(start), until: range.last.0 + 1, count, pattern, kind };
+    let page =
+        ScanPage { cursor: cursor.max(start), until: range.last.0 + 1, count, pattern, kind };
     let reply = ask(connection, vec![group], Command::Scan(page)).await?.pop();
     let (next, keys) = match reply {
         Some(Reply::Array(mut parts)) if parts.len() == 2 => match (parts.pop(), parts.pop()) {

@@ -9,7 +9,8 @@ use crate::shard::{ConfigQuery, ConfigReply, Table};
 /// What CONFIG GET knows. Everything else is not a setting here.
 fn settings(connection: &Connection) -> Vec<(&'static str, String)> {
     let limits = crate::limits::CONNECTIONS_MAX;
-    let value_bytes_max = connection.router.routing().map_or(0, |r| r.table().limits.value_bytes_max);
+    let value_bytes_max =
+        connection.router.routing().map_or(0, |r| r.table().limits.value_bytes_max);
     let cluster = connection.context.kind.is_cluster();
     vec![
         ("appendonly", "yes".into()),

@@ -107,7 +107,9 @@ impl Turn {
         let target = target_of(router, bucket);
         let bytes = bytes_of(&command);
         let unit = match self.last_unit(target) {
-            Some(unit) if self.units[unit].bytes + bytes > UNIT_BYTES_TARGET => return Err(command),
+            Some(unit) if self.units[unit].bytes + bytes > UNIT_BYTES_TARGET => {
+                return Err(command);
+            }
             Some(unit) => unit,
             None => self.begin(target),
         };

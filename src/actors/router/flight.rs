@@ -354,13 +354,11 @@ impl Inner {
         let Some(flight) = self.flights.get(&id) else { return };
         let group = self.group(flight.target);
         let mode = flight.mode;
-        let destination = group.and_then(|group| {
-            match (mode, self.leader(group)) {
-                (_, Some(leader)) if leader == self.shared.node => Some(Destination::Here(group)),
-                (Mode::Here, _) => None,
-                (Mode::Cluster, Some(leader)) => Some(Destination::Peer(leader)),
-                (Mode::Cluster, None) => None,
-            }
+        let destination = group.and_then(|group| match (mode, self.leader(group)) {
+            (_, Some(leader)) if leader == self.shared.node => Some(Destination::Here(group)),
+            (Mode::Here, _) => None,
+            (Mode::Cluster, Some(leader)) => Some(Destination::Peer(leader)),
+            (Mode::Cluster, None) => None,
         });
         let (Some(group), Some(destination)) = (group, destination) else {
             if mode == Mode::Here {
@@ -372,7 +370,8 @@ impl Inner {
             return;
         };
         let forwarded = matches!(destination, Destination::Peer(_));
-        let time = (forwarded && !flight.is_read && flight.numbered.is_none()).then(|| self.clock(now));
+        let time =
+            (forwarded && !flight.is_read && flight.numbered.is_none()).then(|| self.clock(now));
         let flight = self.flights.get_mut(&id).expect("just seen");
         if let Some(time) = time {
             self.sessions.number(group, &mut flight.work, time);
@@ -396,10 +395,11 @@ impl Inner {
                 Destination::Here(group) => {
                     let ids = self.open(&units);
                     let event = Event::Units(ReplyTo::Worker(self.worker), units);
-                    let sent = self.shared.try_send(group, event).map_err(|trouble| match trouble {
-                        Undelivered::NoReplica => Refusal::NoReplica,
-                        Undelivered::Full => Refusal::Busy,
-                    });
+                    let sent =
+                        self.shared.try_send(group, event).map_err(|trouble| match trouble {
+                            Undelivered::NoReplica => Refusal::NoReplica,
+                            Undelivered::Full => Refusal::Busy,
+                        });
                     self.sent(ids, sent, now);
                 }
                 Destination::Peer(node) => {
@@ -469,7 +469,8 @@ impl Inner {
     fn renewed(&mut self, id: UnitId, replies: &[Reply], now: MonoMillis) -> bool {
         let Some(flight) = self.flights.get_mut(&id) else { return false };
         let Some(group) = flight.numbered else { return false };
-        let refused = |reply: &Reply| matches!(reply, Reply::Error(error) if error.code == "TRYAGAIN");
+        let refused =
+            |reply: &Reply| matches!(reply, Reply::Error(error) if error.code == "TRYAGAIN");
         let whole = flight.open == 0
             && replies.len() == flight.work.replies()
             && replies.iter().all(refused)
@@ -557,19 +558,13 @@ impl Inner {
 
 /// "Not done" is said only when no sending of it is left that could still be carried out.
 fn not_done(flight: &Flight, refusal: Refusal) -> Outcome {
-    if flight.open > 0 && !flight.is_read {
-        Outcome::Unknown
-    } else {
-        Outcome::NotDone(refusal)
-    }
+    if flight.open > 0 && !flight.is_read { Outcome::Unknown } else { Outcome::NotDone(refusal) }
 }
 
 /// Whether sending it again can do no harm: reads, and writes under a session.
 fn sessions_cover(work: &Work) -> bool {
     match work {
-        Work::Keys(asks) => {
-            asks.iter().all(|ask| !ask.command.is_write() || ask.session.is_some())
-        }
+        Work::Keys(asks) => asks.iter().all(|ask| !ask.command.is_write() || ask.session.is_some()),
         // Changes name the version they were planned on, or are idempotent.
         Work::Change(_) | Work::Query(_) => true,
     }
@@ -656,14 +651,15 @@ mod tests {
         actix_rt::System::new().block_on(async {
             let router = router();
             let (ticket, unit) = submit(&router);
-            let mut inner = router.0.borrow_mut();
-            let work = inner.flights[&unit].work.clone();
-            let units = vec![Unit { id: unit, group: GroupId(3), work }];
-            inner.outgoing.insert(Destination::Here(GroupId(3)), units.clone());
-            inner.settle(unit, Outcome::NotDone(Refusal::Busy));
-            inner.flush();
-            assert!(inner.flights.is_empty() && inner.outgoing.is_empty());
-            drop(inner);
+            {
+                let mut inner = router.0.borrow_mut();
+                let work = inner.flights[&unit].work.clone();
+                let units = vec![Unit { id: unit, group: GroupId(3), work }];
+                inner.outgoing.insert(Destination::Here(GroupId(3)), units.clone());
+                inner.settle(unit, Outcome::NotDone(Refusal::Busy));
+                inner.flush();
+                assert!(inner.flights.is_empty() && inner.outgoing.is_empty());
+            }
             assert_eq!(ticket.await[0].outcome, Outcome::NotDone(Refusal::Busy));
         });
     }

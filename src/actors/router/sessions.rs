@@ -39,10 +39,11 @@ impl Sessions {
     pub(super) fn number(&mut self, group: GroupId, work: &mut Work, now: UnixMillis) {
         let Work::Keys(asks) = work else { return };
         let client = client_of(self.base, group);
-        let session = self
-            .groups
-            .entry(group)
-            .or_insert_with(|| Session { client, next: 1, unanswered: BTreeSet::new() });
+        let session = self.groups.entry(group).or_insert_with(|| Session {
+            client,
+            next: 1,
+            unanswered: BTreeSet::new(),
+        });
         for ask in asks.iter_mut().filter(|ask| ask.command.is_write() && ask.session.is_none()) {
             let sequence = session.next;
             session.next += 1;

@@ -23,16 +23,15 @@ mod settings;
 mod trouble;
 
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+use trouble::Trouble;
 
 // Many small, short-lived buffers, made on one thread and dropped on another: see "Dependencies" in
 // ARCHITECTURE.md for what this saves.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-use std::io::IsTerminal;
-use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
-use trouble::Trouble;
 
 /// A sharded, linearizable key-value store that speaks the Redis protocol.
 ///

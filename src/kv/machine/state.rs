@@ -1,8 +1,8 @@
 //! The machine itself: how it is born and opened, applies an entry, answers a read, and writes down
 //! what it keeps in memory.
 
-use super::budget::Budget;
 use super::buckets::Buckets;
+use super::budget::Budget;
 use super::fault::{Answer, ApplyError, Fault, OpenError};
 use super::layout::{Layout, due_deadline};
 use super::meta::Meta;

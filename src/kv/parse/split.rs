@@ -221,10 +221,11 @@ mod tests {
         let one = Reply::Integer(1);
         let not_done = Reply::from(ReplyError::not_done("busy"));
         let unknown = Reply::from(ReplyError::outcome_unknown("late"));
-        let text = |replies: &[&Reply]| match split.join(replies.iter().map(|r| (*r).clone()).collect()) {
-            Reply::Error(error) => error.to_string(),
-            other => panic!("{other:?}"),
-        };
+        let text =
+            |replies: &[&Reply]| match split.join(replies.iter().map(|r| (*r).clone()).collect()) {
+                Reply::Error(error) => error.to_string(),
+                other => panic!("{other:?}"),
+            };
         let partly = text(&[&one, &not_done, &one]);
         assert!(partly.starts_with("UNKNOWN carried out in part: "), "{partly}");
         assert!(partly.contains("busy") && !partly.contains("(not done)"), "{partly}");

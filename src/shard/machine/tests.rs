@@ -60,9 +60,7 @@ impl Story {
     fn apply(&mut self, commands: Vec<ConfigCommand>) -> Vec<ConfigReply> {
         let index = self.machine.applied().next();
         let bytes = payload(index, commands);
-        self.machine
-            .apply(&mut self.rows, index, &bytes)
-            .expect("an entry")
+        self.machine.apply(&mut self.rows, index, &bytes).expect("an entry")
     }
 
     fn apply_one(&mut self, command: ConfigCommand) -> ConfigReply {
@@ -75,26 +73,16 @@ impl Story {
 }
 
 fn payload(index: Index, commands: Vec<ConfigCommand>) -> Vec<u8> {
-    let request = |command| ConfigRequest {
-        by: Author::Admin("alice".into()),
-        command,
-    };
+    let request = |command| ConfigRequest { by: Author::Admin("alice".into()), command };
     let requests = commands.into_iter().map(request).collect();
-    ConfigPayload {
-        time: UnixMillis(1000 * index.0),
-        requests,
-    }
-    .encode()
+    ConfigPayload { time: UnixMillis(1000 * index.0), requests }.encode()
 }
 
 /// Node 2 moves to other ports; each `step` is another place.
 fn moved(step: u16) -> ConfigCommand {
     let mut info = info(2);
     info.redis = format!("10.0.0.2:{}", 1 + step);
-    ConfigCommand::NodeAddress {
-        node: NodeId(2),
-        info,
-    }
+    ConfigCommand::NodeAddress { node: NodeId(2), info }
 }
 
 #[test]
@@ -102,79 +90,39 @@ fn a_newborn_machine_knows_nothing_and_says_so() {
     let mut story = Story::new();
     assert_eq!(story.machine.newest(), None);
     let none = TableVersion(0);
-    assert_eq!(
-        story.read(ConfigQuery::Newest { known: none }),
-        ConfigReply::Unchanged(none)
-    );
+    assert_eq!(story.read(ConfigQuery::Newest { known: none }), ConfigReply::Unchanged(none));
     for version in [0, 1] {
         let reply = story.read(ConfigQuery::Version(TableVersion(version)));
-        assert_eq!(
-            reply,
-            ConfigReply::NoSuchVersion {
-                oldest: none,
-                newest: none
-            }
-        );
+        assert_eq!(reply, ConfigReply::NoSuchVersion { oldest: none, newest: none });
     }
-    let history = ConfigQuery::History {
-        until: None,
-        count: 10,
-    };
+    let history = ConfigQuery::History { until: None, count: 10 };
     assert_eq!(story.read(history), ConfigReply::History(vec![]));
-    assert_eq!(
-        story.apply_one(moved(1)),
-        ConfigReply::Refused(Refusal::NotInitialised)
-    );
+    assert_eq!(story.apply_one(moved(1)), ConfigReply::Refused(Refusal::NotInitialised));
     let empty = MapRows::default();
-    assert!(
-        ConfigMachine::open(GROUP, FIRST, &empty)
-            .expect("no rows, no error")
-            .is_none()
-    );
+    assert!(ConfigMachine::open(GROUP, FIRST, &empty).expect("no rows, no error").is_none());
 }
 
 #[test]
 fn init_happens_once() {
     let mut story = Story::new();
     let bad = ConfigCommand::Init(plan(0, 2));
-    assert!(matches!(
-        story.apply_one(bad),
-        ConfigReply::Refused(Refusal::Plan(_))
-    ));
+    assert!(matches!(story.apply_one(bad), ConfigReply::Refused(Refusal::Plan(_))));
     let first = ConfigCommand::Init(plan(3, 2));
-    assert_eq!(
-        story.apply_one(first.clone()),
-        ConfigReply::Changed(TableVersion(1))
-    );
-    assert_eq!(
-        story.apply_one(first.clone()),
-        ConfigReply::Unchanged(TableVersion(1))
-    );
+    assert_eq!(story.apply_one(first.clone()), ConfigReply::Changed(TableVersion(1)));
+    assert_eq!(story.apply_one(first.clone()), ConfigReply::Unchanged(TableVersion(1)));
     let cluster = plan(3, 2).cluster;
     let refused = ConfigReply::Refused(Refusal::AlreadyInitialised(cluster));
     assert_eq!(story.apply_one(ConfigCommand::Init(plan(3, 3))), refused);
     // The birth is remembered even when the table has moved on.
-    assert_eq!(
-        story.apply_one(moved(1)),
-        ConfigReply::Changed(TableVersion(2))
-    );
-    assert_eq!(
-        story.apply_one(first),
-        ConfigReply::Unchanged(TableVersion(2))
-    );
+    assert_eq!(story.apply_one(moved(1)), ConfigReply::Changed(TableVersion(2)));
+    assert_eq!(story.apply_one(first), ConfigReply::Unchanged(TableVersion(2)));
 }
 
 #[test]
 fn only_what_changes_something_makes_a_version() {
     let mut story = Story::with_three_nodes();
-    let same = ConfigCommand::NodeAddress {
-        node: NodeId(2),
-        info: info(2),
-    };
-    assert_eq!(
-        story.apply_one(same),
-        ConfigReply::Unchanged(TableVersion(1))
-    );
+    let same = ConfigCommand::NodeAddress { node: NodeId(2), info: info(2) };
+    assert_eq!(story.apply_one(same), ConfigReply::Unchanged(TableVersion(1)));
     let replies = story.apply(vec![
         moved(1),
         moved(1),
@@ -202,10 +150,7 @@ fn a_node_with_another_disk_or_no_place_is_refused() {
     let report = |node, change: &dyn Fn(&mut super::super::table::NodeInfo)| {
         let mut info = info(2);
         change(&mut info);
-        ConfigCommand::NodeAddress {
-            node: NodeId(node),
-            info,
-        }
+        ConfigCommand::NodeAddress { node: NodeId(node), info }
     };
     let stranger = report(9, &|_| {});
     let refused = ConfigReply::Refused(Refusal::UnknownNode(NodeId(9)));
@@ -214,29 +159,17 @@ fn a_node_with_another_disk_or_no_place_is_refused() {
     let refused = ConfigReply::Refused(Refusal::OtherIncarnation(NodeId(2)));
     assert_eq!(story.apply_one(wiped), refused);
     let nowhere = report(2, &|info| info.quic = "nowhere".into());
-    assert!(matches!(
-        story.apply_one(nowhere),
-        ConfigReply::Refused(Refusal::Invalid(_))
-    ));
-    let limits = ReplicatedLimits {
-        value_bytes_max: 0,
-        ..ReplicatedLimits::default()
-    };
+    assert!(matches!(story.apply_one(nowhere), ConfigReply::Refused(Refusal::Invalid(_))));
+    let limits = ReplicatedLimits { value_bytes_max: 0, ..ReplicatedLimits::default() };
     let limits = story.apply_one(ConfigCommand::SetLimits(limits));
     assert!(matches!(limits, ConfigReply::Refused(Refusal::Invalid(_))));
-    assert_eq!(
-        story.machine.newest().expect("a table").version,
-        TableVersion(1)
-    );
+    assert_eq!(story.machine.newest().expect("a table").version, TableVersion(1));
 }
 
 #[test]
 fn a_refused_request_does_not_touch_its_neighbours() {
     let mut story = Story::with_three_nodes();
-    let stranger = ConfigCommand::NodeAddress {
-        node: NodeId(9),
-        info: info(9),
-    };
+    let stranger = ConfigCommand::NodeAddress { node: NodeId(9), info: info(9) };
     let replies = story.apply(vec![moved(1), stranger, moved(2)]);
     assert_eq!(replies[0], ConfigReply::Changed(TableVersion(2)));
     assert!(matches!(replies[1], ConfigReply::Refused(_)));
@@ -251,10 +184,7 @@ fn versions_and_their_history_can_be_asked_for() {
     else {
         panic!("version 2 is there");
     };
-    assert_eq!(
-        (summary.version, summary.time),
-        (TableVersion(2), UnixMillis(2000))
-    );
+    assert_eq!((summary.version, summary.time), (TableVersion(2), UnixMillis(2000)));
     assert_eq!(summary.by, "alice");
     assert!(summary.what.contains("10.0.0.2:2"), "{}", summary.what);
     let table = Table::decode(&table).expect("a table");
@@ -263,11 +193,7 @@ fn versions_and_their_history_can_be_asked_for() {
         (TableVersion(2), "10.0.0.2:2")
     );
 
-    let newest = |known| {
-        story.read(ConfigQuery::Newest {
-            known: TableVersion(known),
-        })
-    };
+    let newest = |known| story.read(ConfigQuery::Newest { known: TableVersion(known) });
     assert!(matches!(newest(2), ConfigReply::Table { summary, .. } if summary.version.0 == 3));
     assert_eq!(newest(3), ConfigReply::Unchanged(TableVersion(3)));
     assert_eq!(newest(4), ConfigReply::Unchanged(TableVersion(3)));
@@ -294,25 +220,14 @@ fn the_chain_is_bounded_and_its_base_moves() {
         story.apply_one(moved(step));
     }
     let (oldest, newest) = (TableVersion(1501 - VERSIONS_KEPT + 1), TableVersion(1501));
-    let gone = story.read(ConfigQuery::Version(
-        oldest.0.checked_sub(1).map(TableVersion).unwrap(),
-    ));
+    let gone = story.read(ConfigQuery::Version(oldest.0.checked_sub(1).map(TableVersion).unwrap()));
     assert_eq!(gone, ConfigReply::NoSuchVersion { oldest, newest });
     let base = story.read(ConfigQuery::Version(oldest));
     assert!(matches!(base, ConfigReply::Table { summary, .. } if summary.version == oldest));
     let rows = story.rows.0.len() as u64;
-    assert_eq!(
-        rows,
-        2 * VERSIONS_KEPT + 2,
-        "tables, summaries, the birth and the state"
-    );
-    let all = ConfigQuery::History {
-        until: None,
-        count: u32::MAX,
-    };
-    let ConfigReply::History(links) = story.read(all) else {
-        panic!("a history")
-    };
+    assert_eq!(rows, 2 * VERSIONS_KEPT + 2, "tables, summaries, the birth and the state");
+    let all = ConfigQuery::History { until: None, count: u32::MAX };
+    let ConfigReply::History(links) = story.read(all) else { panic!("a history") };
     assert_eq!(links.len(), HISTORY_ROWS_MAX as usize);
     assert_eq!(links.last().map(|link| link.version), Some(newest));
 }
@@ -323,30 +238,20 @@ fn rows_copied_to_another_generation_are_an_equal_machine() {
     story.apply(vec![moved(1)]);
     story.machine.flush_meta(&mut story.rows);
     let second = RowGeneration(2);
-    let (from, to) = (
-        generation_prefix(GROUP, FIRST),
-        generation_prefix(GROUP, second),
-    );
+    let (from, to) = (generation_prefix(GROUP, FIRST), generation_prefix(GROUP, second));
     let mut copy = MapRows::default();
     for (key, value) in &story.rows.0 {
-        let tail = key
-            .strip_prefix(from.as_slice())
-            .expect("a row of the generation");
+        let tail = key.strip_prefix(from.as_slice()).expect("a row of the generation");
         copy.put([&to, tail].concat(), value.clone());
     }
-    let mut opened = ConfigMachine::open(GROUP, second, &copy)
-        .expect("rows")
-        .expect("a machine");
+    let mut opened = ConfigMachine::open(GROUP, second, &copy).expect("rows").expect("a machine");
     assert_eq!(opened.state, story.machine.state);
     assert_eq!(opened.newest, story.machine.newest);
     // And it goes on alike.
     let index = opened.applied().next();
     let bytes = payload(index, vec![ConfigCommand::Init(plan(3, 2)), moved(7)]);
     let there = opened.apply(&mut copy, index, &bytes).expect("an entry");
-    let here = story
-        .machine
-        .apply(&mut story.rows, index, &bytes)
-        .expect("an entry");
+    let here = story.machine.apply(&mut story.rows, index, &bytes).expect("an entry");
     assert_eq!(there, here);
     assert_eq!(opened.newest, story.machine.newest);
 }
@@ -361,22 +266,13 @@ fn entries_applied_again_after_a_crash_give_the_same_rows() {
         story.apply(commands.clone());
     }
     let mut rows = story.rows.clone();
-    let mut machine = ConfigMachine::open(GROUP, FIRST, &rows)
-        .expect("rows")
-        .expect("a machine");
+    let mut machine = ConfigMachine::open(GROUP, FIRST, &rows).expect("rows").expect("a machine");
     assert_eq!(machine.applied(), Index(1));
-    let reply = machine
-        .read(&rows, &ConfigQuery::Version(TableVersion(2)))
-        .expect("an answer");
-    assert!(
-        matches!(reply, ConfigReply::NoSuchVersion { .. }),
-        "not yet"
-    );
+    let reply = machine.read(&rows, &ConfigQuery::Version(TableVersion(2))).expect("an answer");
+    assert!(matches!(reply, ConfigReply::NoSuchVersion { .. }), "not yet");
     for commands in entries {
         let index = machine.applied().next();
-        machine
-            .apply(&mut rows, index, &payload(index, commands))
-            .expect("an entry");
+        machine.apply(&mut rows, index, &payload(index, commands)).expect("an entry");
     }
     machine.flush_meta(&mut rows);
     story.machine.flush_meta(&mut story.rows);
@@ -387,21 +283,11 @@ fn entries_applied_again_after_a_crash_give_the_same_rows() {
 fn time_does_not_run_backwards_and_empty_entries_only_count() {
     let mut story = Story::with_three_nodes();
     assert_eq!(story.machine.time(), UnixMillis(1000));
-    let early = ConfigPayload {
-        time: UnixMillis(5),
-        requests: vec![],
-    }
-    .encode();
+    let early = ConfigPayload { time: UnixMillis(5), requests: vec![] }.encode();
     let replies = story.machine.apply(&mut story.rows, Index(2), &early);
     assert_eq!(replies, Ok(vec![]));
-    assert_eq!(
-        story.machine.apply(&mut story.rows, Index(4), &[]),
-        Ok(vec![])
-    );
-    assert_eq!(
-        (story.machine.time(), story.machine.applied()),
-        (UnixMillis(1000), Index(4))
-    );
+    assert_eq!(story.machine.apply(&mut story.rows, Index(4), &[]), Ok(vec![]));
+    assert_eq!((story.machine.time(), story.machine.applied()), (UnixMillis(1000), Index(4)));
 }
 
 #[test]
@@ -412,10 +298,7 @@ fn entries_that_cannot_be_read_or_come_twice_stop_the_replica() {
     assert!(matches!(again, Err(ApplyError::Order { .. })));
     for bytes in [&[1, 2][..], &[200][..], &[1, 0, 1, 0, 0, 99][..]] {
         let result = story.machine.apply(&mut story.rows, Index(2), bytes);
-        assert!(
-            matches!(result, Err(ApplyError::Payload(Index(2), _))),
-            "{bytes:?}"
-        );
+        assert!(matches!(result, Err(ApplyError::Payload(Index(2), _))), "{bytes:?}");
     }
     assert_eq!(story.rows, before);
     assert_eq!(story.machine.applied(), Index(1));
@@ -432,10 +315,7 @@ fn rows_that_cannot_be_right_do_not_open() {
     rows.delete(version.clone());
     assert_eq!(open(&rows), Err(OpenError::Missing(TableVersion(1))));
     rows.put(version, Bytes::from_static(b"\x01nonsense"));
-    assert!(matches!(
-        open(&rows),
-        Err(OpenError::Table(TableVersion(1), _))
-    ));
+    assert!(matches!(open(&rows), Err(OpenError::Table(TableVersion(1), _))));
     rows.put(story.machine.key(STATE), Bytes::from_static(b"\xff"));
     assert!(matches!(open(&rows), Err(OpenError::Row(STATE, _))));
 }

@@ -23,9 +23,7 @@ impl ClusterView {
     /// `CLUSTER REPLICAS id`: the lines of the slaves of `master`.
     #[must_use]
     pub fn replica_lines(&self, master: NodeId) -> Vec<String> {
-        self.slaves_of(Some(master))
-            .filter_map(|node| self.line(node))
-            .collect()
+        self.slaves_of(Some(master)).filter_map(|node| self.line(node)).collect()
     }
 
     /// `CLUSTER INFO`: `name:value` lines, ended by CR LF.
@@ -38,16 +36,8 @@ impl ClusterView {
                 served += range.count();
             }
         }
-        let state = if served == u32::from(BUCKETS) {
-            "ok"
-        } else {
-            "fail"
-        };
-        let masters = self
-            .roles
-            .values()
-            .filter(|role| **role == Role::Master)
-            .count();
+        let state = if served == u32::from(BUCKETS) { "ok" } else { "fail" };
+        let masters = self.roles.values().filter(|role| **role == Role::Master).count();
         let mut text = String::new();
         for (name, value) in [
             ("cluster_slots_assigned", u64::from(assigned)),
@@ -70,9 +60,7 @@ impl ClusterView {
 
     fn line(&self, node: NodeId) -> Option<String> {
         let endpoint = self.endpoint(node)?;
-        let bus = Address::parse(&self.table.nodes.get(&node)?.quic)
-            .ok()?
-            .port;
+        let bus = Address::parse(&self.table.nodes.get(&node)?.quic).ok()?.port;
         let myself = if node == self.me { "myself," } else { "" };
         let (flag, master) = match self.role(node) {
             Role::Master => ("master", None),
@@ -105,10 +93,7 @@ impl ClusterView {
             Role::Slave(Some(master)) => master,
             _ => node,
         };
-        let led = self
-            .groups
-            .iter()
-            .filter(|(group, _)| self.leader(**group) == Some(leader));
+        let led = self.groups.iter().filter(|(group, _)| self.leader(**group) == Some(leader));
         let term = led.map(|(_, state)| state.term.0).max().unwrap_or(0);
         self.table.version.0.saturating_add(term)
     }

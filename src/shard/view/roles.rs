@@ -87,18 +87,9 @@ impl ClusterView {
     ) -> Self {
         alive.insert(me);
         let ranges = table.owners.ranges(Bounds::Actual).into_iter();
-        let owned = ranges
-            .filter_map(|(range, group)| Some((range, group?)))
-            .collect();
+        let owned = ranges.filter_map(|(range, group)| Some((range, group?))).collect();
         let roles = BTreeMap::new();
-        let mut view = Self {
-            table,
-            me,
-            alive,
-            groups,
-            owned,
-            roles,
-        };
+        let mut view = Self { table, me, alive, groups, owned, roles };
         view.roles = view.find_roles();
         view
     }
@@ -135,12 +126,7 @@ impl ClusterView {
     pub fn endpoint(&self, node: NodeId) -> Option<Endpoint> {
         let info: &NodeInfo = self.table.nodes.get(&node)?;
         let Address { host, port } = Address::parse(&info.cluster_port).ok()?;
-        Some(Endpoint {
-            node,
-            id: self.id(node),
-            host: host.to_owned(),
-            port,
-        })
+        Some(Endpoint { node, id: self.id(node), host: host.to_owned(), port })
     }
 
     pub(super) fn id(&self, node: NodeId) -> String {
@@ -185,20 +171,13 @@ impl ClusterView {
                 return Role::Master;
             }
             let follows = |group: &GroupId| {
-                self.table
-                    .groups
-                    .get(group)
-                    .is_some_and(|info| info.replicas.contains(&node))
+                self.table.groups.get(group).is_some_and(|info| info.replicas.contains(&node))
             };
             // A node without a replica of anything served is put to the greatest master.
             let followed = served.iter().filter(|(group, ..)| follows(group));
             Role::Slave(most(followed).or_else(|| most(served.iter())))
         };
-        self.table
-            .nodes
-            .keys()
-            .map(|&node| (node, role(node)))
-            .collect()
+        self.table.nodes.keys().map(|&node| (node, role(node))).collect()
     }
 }
 
@@ -208,8 +187,6 @@ fn most<'a>(led: impl Iterator<Item = &'a (GroupId, NodeId, u32)>) -> Option<Nod
     for (_, leader, count) in led {
         *counts.entry(*leader).or_default() += count;
     }
-    let best = counts
-        .into_iter()
-        .max_by_key(|&(node, count)| (count, std::cmp::Reverse(node)));
+    let best = counts.into_iter().max_by_key(|&(node, count)| (count, std::cmp::Reverse(node)));
     best.map(|(node, _)| node)
 }

@@ -15,11 +15,7 @@ impl ClusterView {
     pub fn shardgroup_words(&self) -> Vec<String> {
         let mut words = Vec::new();
         for (group, info) in self.table.data_groups() {
-            words.extend([
-                "shardgroup".to_owned(),
-                group.0.to_string(),
-                "servers".to_owned(),
-            ]);
+            words.extend(["shardgroup".to_owned(), group.0.to_string(), "servers".to_owned()]);
             for (node, address) in self.servers(info) {
                 words.extend([node.0.to_string(), address.to_owned()]);
             }
@@ -45,16 +41,8 @@ impl ClusterView {
                 if group == GroupId::CONFIG {
                     text.push_str("meta server: \r\n");
                 }
-                let status = if self.alive.contains(&node) {
-                    "Running"
-                } else {
-                    "Down"
-                };
-                let role = if leader == Some(node) {
-                    "Leader"
-                } else {
-                    "Follower"
-                };
+                let status = if self.alive.contains(&node) { "Running" } else { "Down" };
+                let role = if leader == Some(node) { "Leader" } else { "Follower" };
                 let _ = write!(
                     text,
                     "server_id: {},server_address: {address},status: {status},Role: {role}\r\n",

@@ -87,12 +87,7 @@ impl ClusterView {
                 {
                     before.to = range.last;
                 }
-                _ => slots.push(SlotRange {
-                    from: range.first,
-                    to: range.last,
-                    master,
-                    replicas,
-                }),
+                _ => slots.push(SlotRange { from: range.first, to: range.last, master, replicas }),
             }
         }
         slots
@@ -117,30 +112,18 @@ impl ClusterView {
 
     pub(super) fn slaves_of(&self, master: Option<NodeId>) -> impl Iterator<Item = NodeId> {
         let all = self.roles.iter();
-        all.filter(move |(_, role)| **role == Role::Slave(master))
-            .map(|(&node, _)| node)
+        all.filter(move |(_, role)| **role == Role::Slave(master)).map(|(&node, _)| node)
     }
 
     fn shard(&self, ranges: Vec<BucketRange>, nodes: &[NodeId]) -> Shard {
         let node = |&node: &NodeId| {
             Some(ShardNode {
                 endpoint: self.endpoint(node)?,
-                role: if self.role(node) == Role::Master {
-                    "master"
-                } else {
-                    "replica"
-                },
-                health: if self.alive.contains(&node) {
-                    "online"
-                } else {
-                    "fail"
-                },
+                role: if self.role(node) == Role::Master { "master" } else { "replica" },
+                health: if self.alive.contains(&node) { "online" } else { "fail" },
             })
         };
-        Shard {
-            ranges,
-            nodes: nodes.iter().filter_map(node).collect(),
-        }
+        Shard { ranges, nodes: nodes.iter().filter_map(node).collect() }
     }
 
     fn replicas(&self, group: GroupId) -> Vec<Endpoint> {

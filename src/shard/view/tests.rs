@@ -14,21 +14,10 @@ use std::sync::Arc;
 /// The view of node 1 on a cluster of which `alive` live and `leaders` (group, node) lead in term 4.
 fn view(table: Table, alive: &[u32], leaders: &[(u32, u32)]) -> ClusterView {
     let state = |&(group, node): &(u32, u32)| {
-        (
-            GroupId(group),
-            GroupState {
-                term: Term(4),
-                leader: Some(NodeId(node)),
-            },
-        )
+        (GroupId(group), GroupState { term: Term(4), leader: Some(NodeId(node)) })
     };
     let alive = alive.iter().copied().map(NodeId).collect();
-    ClusterView::new(
-        Arc::new(table),
-        NodeId(1),
-        alive,
-        leaders.iter().map(state).collect(),
-    )
+    ClusterView::new(Arc::new(table), NodeId(1), alive, leaders.iter().map(state).collect())
 }
 
 fn table(nodes: u32, groups: u32) -> Table {
@@ -65,10 +54,7 @@ fn three_nodes_two_groups_as_redis_would_tell_it() {
     );
     assert_eq!(slots_text(&view), ["n1: 0-8191 n3", "n2: 8192-16383 n3"]);
     assert_eq!(
-        view.info_text(Traffic {
-            sent: 8,
-            received: 9
-        }),
+        view.info_text(Traffic { sent: 8, received: 9 }),
         "cluster_state:ok\r\ncluster_slots_assigned:16384\r\ncluster_slots_ok:16384\r\n\
          cluster_slots_pfail:0\r\ncluster_slots_fail:0\r\ncluster_known_nodes:3\r\n\
          cluster_size:2\r\ncluster_current_epoch:13\r\ncluster_my_epoch:5\r\n\
@@ -79,24 +65,14 @@ fn three_nodes_two_groups_as_redis_would_tell_it() {
     assert_eq!(shards.len(), 2);
     assert_eq!(shards[0].ranges[0].to_string(), "0-8191");
     let told = |shard: &Shard| -> Vec<(u32, &str, &str)> {
-        shard
-            .nodes
-            .iter()
-            .map(|n| (n.endpoint.node.0, n.role, n.health))
-            .collect()
+        shard.nodes.iter().map(|n| (n.endpoint.node.0, n.role, n.health)).collect()
     };
-    assert_eq!(
-        told(&shards[0]),
-        [(1, "master", "online"), (3, "replica", "online")]
-    );
+    assert_eq!(told(&shards[0]), [(1, "master", "online"), (3, "replica", "online")]);
     assert_eq!(told(&shards[1]), [(2, "master", "online")]);
     assert_eq!(view.my_id(), format!("00000001{cluster}"));
     assert_eq!(view.replica_lines(NodeId(1)).len(), 1);
     assert_eq!(view.replica_lines(NodeId(2)), [""; 0]);
-    assert_eq!(
-        view.node_of_id(&format!("00000002{cluster}")),
-        Some(NodeId(2))
-    );
+    assert_eq!(view.node_of_id(&format!("00000002{cluster}")), Some(NodeId(2)));
     assert_eq!(view.node_of_id("00000002"), None);
 }
 
@@ -120,10 +96,7 @@ fn buckets_without_a_living_leader_are_left_out() {
         let BucketRoute::There(group, endpoint) = view.route(Bucket(8192)) else {
             panic!("node 3 leads it");
         };
-        assert_eq!(
-            (group, endpoint.to_string().as_str()),
-            (GroupId(2), "127.0.0.1:7381")
-        );
+        assert_eq!((group, endpoint.to_string().as_str()), (GroupId(2), "127.0.0.1:7381"));
     }
 }
 
@@ -132,72 +105,37 @@ fn a_cluster_without_any_leader_still_answers() {
     let view = view(table(3, 2), &[], &[]);
     assert!(view.slots().is_empty());
     let shards = view.shards();
-    assert_eq!(
-        (shards.len(), shards[0].ranges.len(), shards[0].nodes.len()),
-        (1, 0, 3)
-    );
+    assert_eq!((shards.len(), shards[0].ranges.len(), shards[0].nodes.len()), (1, 0, 3));
     assert!(
-        view.nodes_text()
-            .lines()
-            .all(|line| line.contains("slave") && line.contains(" - 0 0 "))
+        view.nodes_text().lines().all(|line| line.contains("slave") && line.contains(" - 0 0 "))
     );
-    assert!(
-        view.info_text(Traffic::default())
-            .contains("cluster_size:0\r\n")
-    );
+    assert!(view.info_text(Traffic::default()).contains("cluster_size:0\r\n"));
 }
 
 #[test]
 fn one_leader_of_all_is_one_range() {
-    let view = view(
-        table(3, 8),
-        &[1, 2, 3],
-        &(0..9).map(|group| (group, 1)).collect::<Vec<_>>(),
-    );
+    let view = view(table(3, 8), &[1, 2, 3], &(0..9).map(|group| (group, 1)).collect::<Vec<_>>());
     assert_eq!(slots_text(&view), ["n1: 0-16383 n2 n3"]);
-    assert!(
-        view.nodes_text()
-            .lines()
-            .next()
-            .is_some_and(|line| line.ends_with(" 0-16383"))
-    );
+    assert!(view.nodes_text().lines().next().is_some_and(|line| line.ends_with(" 0-16383")));
     assert_eq!(view.route(Bucket(16_383)), BucketRoute::Here(GroupId(8)));
 }
 
 #[test]
 fn a_node_follows_the_leader_of_most_of_its_buckets() {
     // Five nodes, three replicas each: group 1 on 1 2 3, group 2 on 1 4 5, group 3 on 2 3 4.
-    let founding = InitPlan {
-        replication: 3,
-        ..plan(5, 3)
-    };
+    let founding = InitPlan { replication: 3, ..plan(5, 3) };
     let mut table = Table::found(&founding).expect("a good plan");
-    let hole = BucketRange {
-        first: Bucket(0),
-        last: Bucket(999),
-    };
-    table.owners.set(
-        hole,
-        Owner {
-            desired: Some(GroupId(1)),
-            actual: None,
-        },
-    );
+    let hole = BucketRange { first: Bucket(0), last: Bucket(999) };
+    table.owners.set(hole, Owner { desired: Some(GroupId(1)), actual: None });
     let view = view(table, &[1, 2, 3, 4, 5], &[(1, 2), (2, 1), (3, 2)]);
     let nodes = view.nodes_text();
     let lines: Vec<&str> = nodes.lines().collect();
     assert!(lines[2].contains(" slave 00000002"), "{nodes}");
-    assert!(
-        lines[3].contains(" slave 00000002"),
-        "one of each; group 3 is larger: {nodes}"
-    );
+    assert!(lines[3].contains(" slave 00000002"), "one of each; group 3 is larger: {nodes}");
     assert!(lines[4].contains(" slave 00000001"), "{nodes}");
     assert_eq!(view.route(Bucket(500)), BucketRoute::NoOwner);
     let info = view.info_text(Traffic::default());
-    assert!(
-        info.contains("cluster_state:fail\r\ncluster_slots_assigned:15384\r\n"),
-        "{info}"
-    );
+    assert!(info.contains("cluster_state:fail\r\ncluster_slots_assigned:15384\r\n"), "{info}");
     assert!(info.contains("cluster_slots_fail:0\r\n"), "{info}");
 }
 
@@ -232,10 +170,7 @@ fn the_words_of_the_original() {
         lines[3],
         "server_id: 2,server_address: 127.0.0.1:6380,status: Running,Role: Leader"
     );
-    assert_eq!(
-        lines[5],
-        "server_id: 3,server_address: 127.0.0.1:6381,status: Down,Role: Follower"
-    );
+    assert_eq!(lines[5], "server_id: 3,server_address: 127.0.0.1:6381,status: Down,Role: Follower");
     assert_eq!(lines[6], "shard group: 1");
     assert_eq!(
         lines[7],

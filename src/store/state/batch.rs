@@ -72,9 +72,7 @@ impl Batch {
 
     /// The rows in key order; `None` removes the row.
     pub fn rows(&self) -> impl Iterator<Item = (&[u8], Option<&Bytes>)> {
-        self.rows
-            .iter()
-            .map(|(key, value)| (key.as_slice(), value.as_ref()))
+        self.rows.iter().map(|(key, value)| (key.as_slice(), value.as_ref()))
     }
 
     /// Up to where each group is applied with this batch.

@@ -35,9 +35,7 @@ pub fn next_chunk(
             return false;
         }
         bytes += row;
-        chunk
-            .rows
-            .push((key.to_vec(), Bytes::copy_from_slice(value)));
+        chunk.rows.push((key.to_vec(), Bytes::copy_from_slice(value)));
         true
     })?;
     Ok(chunk)

@@ -24,9 +24,7 @@ type Bound = Box<dyn Fn() -> u64 + Send>;
 
 /// A strategy for fjall's own worker under which no level is ever too large.
 pub(super) fn idle_strategy() -> Leveled {
-    Leveled::default()
-        .with_l0_threshold(u8::MAX)
-        .with_table_target_size(1 << 50)
+    Leveled::default().with_l0_threshold(u8::MAX).with_table_target_size(1 << 50)
 }
 
 /// The running thread. Dropping it waits for a compaction that is under way.
@@ -51,11 +49,7 @@ impl Compactor {
         let thread = std::thread::Builder::new()
             .name("compact".to_string())
             .spawn(move || run(&rows, &bound, &its, &woken))?;
-        Ok(Self {
-            wake: Some(wake),
-            shared,
-            thread: Some(thread),
-        })
+        Ok(Self { wake: Some(wake), shared, thread: Some(thread) })
     }
 
     /// A memtable was handed over to be flushed, or somebody waits for level 0 to shrink.
@@ -106,11 +100,7 @@ fn run(rows: &Keyspace, bound: &Bound, shared: &Shared, woken: &Receiver<()>) {
             continue;
         }
         let is_more_to_come = pause == FULL_DISK_PAUSE || rows.sealed_memtable_count() > 0;
-        let wait = if is_more_to_come {
-            woken.recv_timeout(pause)
-        } else {
-            forever(woken)
-        };
+        let wait = if is_more_to_come { woken.recv_timeout(pause) } else { forever(woken) };
         if wait == Err(RecvTimeoutError::Disconnected) {
             return;
         }

@@ -59,36 +59,22 @@ fn rows(store: &dyn StateStore, from: &[u8], to: &[u8], at_most: usize) -> Pairs
 }
 
 fn pairs(rows: &[(&str, &str)]) -> Pairs {
-    rows.iter()
-        .map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec()))
-        .collect()
+    rows.iter().map(|(key, value)| (key.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }
 
 fn reads_what_was_written(factory: &mut impl Factory) {
     let store = factory.fresh(nothing_forgotten());
     assert_eq!(store.get(b"a"), Ok(None));
     store
-        .write(&[batch(&[
-            (b"a", Some(b"1")),
-            (b"b", Some(b"2")),
-            (b"c", Some(b"")),
-        ])])
+        .write(&[batch(&[(b"a", Some(b"1")), (b"b", Some(b"2")), (b"c", Some(b""))])])
         .expect("writes");
     assert_eq!(store.get(b"b"), Ok(Some(Bytes::from_static(b"2"))));
     assert_eq!(store.get(b"c"), Ok(Some(Bytes::new())));
-    assert_eq!(
-        rows(&store, b"a", b"c", 9),
-        pairs(&[("a", "1"), ("b", "2")])
-    );
-    assert_eq!(
-        rows(&store, b"a", b"z", 2),
-        pairs(&[("a", "1"), ("b", "2")])
-    );
+    assert_eq!(rows(&store, b"a", b"c", 9), pairs(&[("a", "1"), ("b", "2")]));
+    assert_eq!(rows(&store, b"a", b"z", 2), pairs(&[("a", "1"), ("b", "2")]));
     assert_eq!(rows(&store, b"c", b"a", 9), pairs(&[]));
     assert_eq!(rows(&store, b"b", b"b", 9), pairs(&[]));
-    store
-        .write(&[batch(&[(b"a", None), (b"nothing", None)])])
-        .expect("writes");
+    store.write(&[batch(&[(b"a", None), (b"nothing", None)])]).expect("writes");
     assert_eq!(rows(&store, b"a", b"z", 9), pairs(&[("b", "2"), ("c", "")]));
     // A batch without rows is fine.
     store.write(&[batch(&[])]).expect("writes");
@@ -99,10 +85,7 @@ fn the_last_word_counts(factory: &mut impl Factory) {
     let old = batch(&[(b"a", Some(b"old")), (b"b", None), (b"c", Some(b"old"))]);
     let new = batch(&[(b"a", None), (b"b", Some(b"new")), (b"c", Some(b"new"))]);
     store.write(&[old, new]).expect("writes");
-    assert_eq!(
-        rows(&store, b"a", b"z", 9),
-        pairs(&[("b", "new"), ("c", "new")])
-    );
+    assert_eq!(rows(&store, b"a", b"z", 9), pairs(&[("b", "new"), ("c", "new")]));
 }
 
 fn any_row_size_fits(factory: &mut impl Factory) {
@@ -115,41 +98,23 @@ fn any_row_size_fits(factory: &mut impl Factory) {
     store.write(&[Arc::new(rows)]).expect("writes");
     store.persist().expect("syncs");
     let store = factory.reopen(store);
-    assert_eq!(
-        store.get(&long_key).expect("reads"),
-        Some(Bytes::from(value))
-    );
+    assert_eq!(store.get(&long_key).expect("reads"), Some(Bytes::from(value)));
     assert_eq!(store.get(&[0]), Ok(Some(Bytes::new())));
 }
 
 fn a_view_never_changes(factory: &mut impl Factory) {
     let store = factory.fresh(nothing_forgotten());
-    store
-        .write(&[batch(&[(b"a", Some(b"1")), (b"b", Some(b"1"))])])
-        .expect("writes");
+    store.write(&[batch(&[(b"a", Some(b"1")), (b"b", Some(b"1"))])]).expect("writes");
     let view = store.view();
-    store
-        .write(&[batch(&[
-            (b"a", Some(b"2")),
-            (b"b", None),
-            (b"c", Some(b"2")),
-        ])])
-        .expect("writes");
+    store.write(&[batch(&[(b"a", Some(b"2")), (b"b", None), (b"c", Some(b"2"))])]).expect("writes");
     store.reclaim().expect("starts");
     store.maintain().expect("tidies up");
     assert_eq!(view.get(b"a"), Ok(Some(Bytes::from_static(b"1"))));
     assert_eq!(view.get(b"c"), Ok(None));
     let chunk = next_chunk(view.as_ref(), b"a", b"z", 1024).expect("reads");
-    let seen: Pairs = chunk
-        .rows
-        .into_iter()
-        .map(|(key, value)| (key, value.to_vec()))
-        .collect();
+    let seen: Pairs = chunk.rows.into_iter().map(|(key, value)| (key, value.to_vec())).collect();
     assert_eq!(seen, pairs(&[("a", "1"), ("b", "1")]));
-    assert_eq!(
-        rows(&store, b"a", b"z", 9),
-        pairs(&[("a", "2"), ("c", "2")])
-    );
+    assert_eq!(rows(&store, b"a", b"z", 9), pairs(&[("a", "2"), ("c", "2")]));
 }
 
 fn chunks_cover_the_range_once(factory: &mut impl Factory) {
@@ -182,24 +147,16 @@ fn persisted_rows_survive(factory: &mut impl Factory) {
     let store = factory.fresh(nothing_forgotten());
     for n in 1..=20u64 {
         let mut batch = Batch::new();
-        batch.put(
-            b"applied".to_vec(),
-            Bytes::copy_from_slice(&n.to_be_bytes()),
-        );
+        batch.put(b"applied".to_vec(), Bytes::copy_from_slice(&n.to_be_bytes()));
         batch.put(format!("row {n:02}").into_bytes(), Bytes::from_static(b"x"));
         batch.set_applied(GroupId(1), Index(n));
         store.write(&[Arc::new(batch)]).expect("writes");
     }
     store.persist().expect("syncs");
     let store = factory.reopen(store);
-    assert_eq!(
-        store.get(b"applied"),
-        Ok(Some(Bytes::copy_from_slice(&20u64.to_be_bytes())))
-    );
+    assert_eq!(store.get(b"applied"), Ok(Some(Bytes::copy_from_slice(&20u64.to_be_bytes()))));
     assert_eq!(rows(&store, b"row", b"s", 99).len(), 20);
-    store
-        .write(&[batch(&[(b"row 21", Some(b"x"))])])
-        .expect("writes after a restart");
+    store.write(&[batch(&[(b"row 21", Some(b"x"))])]).expect("writes after a restart");
     assert_eq!(rows(&store, b"row", b"s", 99).len(), 21);
 }
 
@@ -239,10 +196,7 @@ fn forgotten_rows_go_and_neighbours_stay(factory: &mut impl Factory) {
     store.persist().expect("syncs");
     reclaim(&store);
     let after = store.stats().disk_bytes;
-    assert!(
-        after < before * 4 / 5,
-        "{before} bytes before, {after} after"
-    );
+    assert!(after < before * 4 / 5, "{before} bytes before, {after} after");
     assert_eq!((count(4, 1), count(5, 1)), (ROWS, 0));
     assert_eq!((count(5, 2), count(6, 1)), (ROWS, ROWS));
     // The view is older than all this.
@@ -263,10 +217,7 @@ fn reclaim(store: &impl StateStore) {
     let start = Instant::now();
     store.reclaim().expect("starts");
     while store.stats().reclaims == rounds {
-        assert!(
-            start.elapsed() < Duration::from_secs(20),
-            "no round has ended"
-        );
+        assert!(start.elapsed() < Duration::from_secs(20), "no round has ended");
         std::thread::sleep(Duration::from_millis(5));
         store.maintain().expect("tidies up");
     }

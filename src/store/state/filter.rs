@@ -24,11 +24,7 @@ impl Factory for ForgottenFactory {
     }
 
     fn make_filter(&self, _: &Context) -> Box<dyn CompactionFilter> {
-        Box::new(ForgottenFilter {
-            forgotten: self.0.clone(),
-            home: None,
-            drop: false,
-        })
+        Box::new(ForgottenFilter { forgotten: self.0.clone(), home: None, drop: false })
     }
 }
 
@@ -55,11 +51,7 @@ impl ForgottenFilter {
 
 impl CompactionFilter for ForgottenFilter {
     fn filter_item(&mut self, item: ItemAccessor<'_>, _: &Context) -> lsm_tree::Result<Verdict> {
-        Ok(if self.is_forgotten(item.key()) {
-            Verdict::Destroy
-        } else {
-            Verdict::Keep
-        })
+        Ok(if self.is_forgotten(item.key()) { Verdict::Destroy } else { Verdict::Keep })
     }
 }
 
@@ -78,11 +70,7 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
             rows::home(key).is_some_and(|home| home.bucket == Some((Bucket(1), Epoch(1))))
         });
-        let mut filter = ForgottenFilter {
-            forgotten,
-            home: None,
-            drop: false,
-        };
+        let mut filter = ForgottenFilter { forgotten, home: None, drop: false };
         for bucket in [1, 2] {
             for n in 0..10u8 {
                 let generation = rows::RowGeneration(1);

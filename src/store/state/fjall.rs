@@ -105,10 +105,8 @@ impl FjallStore {
         let replayed = rows.tree.active_memtable().size();
         let supervisor = database.supervisor.clone();
         let bound = Box::new(move || supervisor.snapshot_tracker.get_seqno_safe_to_gc());
-        let compactor = Compactor::start(rows.clone(), bound).map_err(|source| OpenError::Io {
-            dir: dir.to_path_buf(),
-            source,
-        })?;
+        let compactor = Compactor::start(rows.clone(), bound)
+            .map_err(|source| OpenError::Io { dir: dir.to_path_buf(), source })?;
         Ok(Self {
             compactor,
             reclaim: Reclaim::new(rows.clone(), options.reclaim_whole_bytes_max),
@@ -132,9 +130,7 @@ impl FjallStore {
         if let Some(failure) = self.compactor.failure() {
             return Err(StateError::Fatal(failure.to_string()));
         }
-        self.database
-            .persist(PersistMode::Buffer)
-            .map_err(|error| fatal(&error))
+        self.database.persist(PersistMode::Buffer).map_err(|error| fatal(&error))
     }
 
     /// Waits until flushing and compaction have caught up far enough for another batch.
@@ -177,10 +173,7 @@ impl FjallStore {
     }
 
     fn snapshot(&self) -> FjallView {
-        FjallView {
-            snapshot: self.database.snapshot(),
-            rows: self.rows.clone(),
-        }
+        FjallView { snapshot: self.database.snapshot(), rows: self.rows.clone() }
     }
 }
 
@@ -215,9 +208,7 @@ impl StateStore for FjallStore {
 
     fn persist(&self) -> Result<(), StateError> {
         // Sealed journals were synced when they were sealed, tables when they were written.
-        self.database
-            .persist(PersistMode::SyncData)
-            .map_err(|error| fatal(&error))
+        self.database.persist(PersistMode::SyncData).map_err(|error| fatal(&error))
     }
 
     fn view(&self) -> Box<dyn StateView> {
@@ -232,11 +223,10 @@ impl StateStore for FjallStore {
         }
         let is_full = self.memtable_bytes.load(Ordering::Relaxed) >= self.memtable_bytes_max;
         let is_reclaim_due = self.is_reclaim_due.load(Ordering::Relaxed);
-        if (is_full || is_reclaim_due) && self.rotate()? && is_reclaim_due {
+        let has_rotated = (is_full || is_reclaim_due) && self.rotate()?;
+        if has_rotated && is_reclaim_due {
             self.is_reclaim_due.store(false, Ordering::Relaxed);
-            self.reclaim
-                .request()
-                .map_err(|error| StateError::Fatal(error.to_string()))?;
+            self.reclaim.request().map_err(|error| StateError::Fatal(error.to_string()))?;
         }
         Ok(())
     }
@@ -266,10 +256,7 @@ struct FjallView {
 
 impl StateView for FjallView {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
-        let value = self
-            .snapshot
-            .get(&self.rows, key)
-            .map_err(|error| fatal(&error))?;
+        let value = self.snapshot.get(&self.rows, key).map_err(|error| fatal(&error))?;
         Ok(value.map(|value| Bytes::copy_from_slice(&value)))
     }
 
@@ -302,18 +289,12 @@ fn fatal(error: &::fjall::Error) -> StateError {
 }
 
 fn damaged(dir: &Path, reason: String) -> OpenError {
-    OpenError::Damaged {
-        dir: dir.to_path_buf(),
-        reason,
-    }
+    OpenError::Damaged { dir: dir.to_path_buf(), reason }
 }
 
 /// Checks the journal under fjall's own lock.
 fn check_journal(dir: &Path) -> Result<Option<JournalCut>, OpenError> {
-    let io = |source| OpenError::Io {
-        dir: dir.to_path_buf(),
-        source,
-    };
+    let io = |source| OpenError::Io { dir: dir.to_path_buf(), source };
     let lock = match File::open(dir.join("lock")) {
         Ok(lock) => lock,
         // Nothing there yet.
@@ -323,9 +304,7 @@ fn check_journal(dir: &Path) -> Result<Option<JournalCut>, OpenError> {
     match lock.try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
-            return Err(OpenError::Locked {
-                dir: dir.to_path_buf(),
-            });
+            return Err(OpenError::Locked { dir: dir.to_path_buf() });
         }
         Err(std::fs::TryLockError::Error(error)) => return Err(io(error)),
     }
@@ -362,9 +341,6 @@ fn open_error(dir: &Path, error: ::fjall::Error) -> OpenError {
         ::fjall::Error::Io(source) | ::fjall::Error::Storage(lsm_tree::Error::Io(source)) => {
             OpenError::Io { dir, source }
         }
-        error => OpenError::Damaged {
-            dir,
-            reason: error.to_string(),
-        },
+        error => OpenError::Damaged { dir, reason: error.to_string() },
     }
 }

@@ -66,10 +66,7 @@ pub(super) fn check(dir: &Path) -> Result<Option<JournalCut>, JournalError> {
             Scan::EndsAt(bytes) => return cut(dir, &files[at..], bytes).map(Some),
             Scan::LastIsWrong => {
                 let last = last.expect("compared with it");
-                let from = files
-                    .iter()
-                    .position(|file| *file == last.file)
-                    .unwrap_or(at);
+                let from = files.iter().position(|file| *file == last.file).unwrap_or(at);
                 return cut(dir, &files[from..], last.start).map(Some);
             }
         }
@@ -86,18 +83,11 @@ fn cut(dir: &Path, files: &[PathBuf], bytes: u64) -> Result<JournalCut, JournalE
         std::fs::rename(later, &aside).map_err(fail(later))?;
         files_dropped.push(aside);
     }
-    File::open(dir)
-        .and_then(|dir| dir.sync_all())
-        .map_err(fail(dir))?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail(dir))?;
     let file = &files[0];
-    let cut = OpenOptions::new()
-        .write(true)
-        .open(file)
-        .map_err(fail(file))?;
+    let cut = OpenOptions::new().write(true).open(file).map_err(fail(file))?;
     let length = cut.metadata().map_err(fail(file))?.len();
-    cut.set_len(bytes)
-        .and_then(|()| cut.sync_all())
-        .map_err(fail(file))?;
+    cut.set_len(bytes).and_then(|()| cut.sync_all()).map_err(fail(file))?;
     Ok(JournalCut {
         file: file.clone(),
         at: bytes,
@@ -152,11 +142,7 @@ enum Scan {
 fn scan(path: &Path, last: &mut Option<Last>) -> io::Result<Scan> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
-    let mut reader = Reader {
-        from: BufReader::with_capacity(READ_BYTES, file),
-        at: 0,
-        length,
-    };
+    let mut reader = Reader { from: BufReader::with_capacity(READ_BYTES, file), at: 0, length };
     let mut start = 0;
     loop {
         match reader.batch() {
@@ -164,11 +150,7 @@ fn scan(path: &Path, last: &mut Option<Last>) -> io::Result<Scan> {
                 if last.as_ref().is_some_and(|last| last.seqno >= seqno) {
                     return Ok(Scan::LastIsWrong);
                 }
-                *last = Some(Last {
-                    file: path.to_path_buf(),
-                    start,
-                    seqno,
-                });
+                *last = Some(Last { file: path.to_path_buf(), start, seqno });
                 start = reader.at;
             }
             Ok(None) => break,
@@ -179,11 +161,7 @@ fn scan(path: &Path, last: &mut Option<Last>) -> io::Result<Scan> {
     }
     let mut rest = reader.from.into_inner();
     io::Seek::seek(&mut rest, io::SeekFrom::Start(start))?;
-    Ok(if only_zeros(rest)? {
-        Scan::Clean
-    } else {
-        Scan::EndsAt(start)
-    })
+    Ok(if only_zeros(rest)? { Scan::Clean } else { Scan::EndsAt(start) })
 }
 
 fn only_zeros(mut rest: impl Read) -> io::Result<bool> {
@@ -325,10 +303,7 @@ mod tests {
         second.extend([0; 5000]);
         write(dir.path(), &first, &second);
         assert_eq!(check(dir.path()).expect("reads"), None);
-        assert_eq!(
-            std::fs::read(dir.path().join("10.jnl")).expect("reads"),
-            second
-        );
+        assert_eq!(std::fs::read(dir.path().join("10.jnl")).expect("reads"), second);
     }
 
     #[test]
@@ -343,10 +318,7 @@ mod tests {
                     9 => write(dir.path(), &bytes, &second),
                     _ => write(dir.path(), &first, &bytes),
                 }
-                let start = *ends
-                    .iter()
-                    .rfind(|end| **end <= at as u64)
-                    .expect("0 is one");
+                let start = *ends.iter().rfind(|end| **end <= at as u64).expect("0 is one");
                 let Some(cut) = check(dir.path()).expect("reads") else {
                     // A sequence number that is still in order does no harm.
                     let in_seqno = (5..13).contains(&(at as u64 - start));
@@ -354,24 +326,13 @@ mod tests {
                     continue;
                 };
                 let name = cut.file.file_name().and_then(|name| name.to_str());
-                let all = if name == Some("9.jnl") {
-                    &first_ends
-                } else {
-                    &second_ends
-                };
-                assert!(
-                    all.contains(&cut.at),
-                    "file {which}, byte {at}: cut inside a batch"
-                );
+                let all = if name == Some("9.jnl") { &first_ends } else { &second_ends };
+                assert!(all.contains(&cut.at), "file {which}, byte {at}: cut inside a batch");
                 assert!(name == Some("9.jnl") || (which, cut.at) <= (10, start));
                 assert!(which == 10 || (name == Some("9.jnl") && cut.at <= start));
                 assert_eq!(cut.files_dropped.len(), usize::from(name == Some("9.jnl")));
                 assert_eq!(dir.path().join("10.jnl").exists(), name == Some("10.jnl"));
-                assert_eq!(
-                    check(dir.path()).expect("reads"),
-                    None,
-                    "cut once and for all"
-                );
+                assert_eq!(check(dir.path()).expect("reads"), None, "cut once and for all");
             }
         }
     }
@@ -383,9 +344,7 @@ mod tests {
         for length in 0..=second.len() {
             write(dir.path(), &first, &second[..length]);
             let cut = check(dir.path()).expect("reads");
-            let kept = std::fs::read(dir.path().join("10.jnl"))
-                .expect("reads")
-                .len() as u64;
+            let kept = std::fs::read(dir.path().join("10.jnl")).expect("reads").len() as u64;
             assert_eq!(Some(&kept), ends.iter().rfind(|end| **end <= length as u64));
             assert_eq!(cut.is_some(), kept < length as u64);
         }

@@ -38,19 +38,14 @@ impl<'a> Layers<'a> {
         newest_first: impl Iterator<Item = &'a Batch>,
         cut: impl Fn(&'a RowMap) -> btree_map::Range<'a, Vec<u8>, Option<Bytes>>,
     ) -> Self {
-        let mut layers: Vec<_> = newest_first
-            .map(|batch| cut(batch.map()).peekable())
-            .collect();
+        let mut layers: Vec<_> = newest_first.map(|batch| cut(batch.map()).peekable()).collect();
         layers.retain_mut(|layer| layer.peek().is_some());
         Self { layers }
     }
 
     /// The smallest key not yet taken.
     pub(super) fn peek_key(&mut self) -> Option<&'a [u8]> {
-        self.layers
-            .iter_mut()
-            .filter_map(|layer| layer.peek().map(|(key, _)| key.as_slice()))
-            .min()
+        self.layers.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| key.as_slice())).min()
     }
 }
 
@@ -59,9 +54,7 @@ impl<'a> Iterator for Layers<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let [only] = self.layers.as_mut_slice() {
-            return only
-                .next()
-                .map(|(key, value)| (key.as_slice(), value.as_ref()));
+            return only.next().map(|(key, value)| (key.as_slice(), value.as_ref()));
         }
         let key = self.peek_key()?;
         let mut newest = None;
@@ -96,26 +89,11 @@ mod tests {
         let seen: Vec<_> = Layers::all([&new, &old].into_iter())
             .map(|(key, value)| (key.to_vec(), value.map(|value| value.to_vec())))
             .collect();
-        let want = [
-            ("a", Some("old")),
-            ("b", None),
-            ("c", Some("new")),
-            ("d", Some("new")),
-        ]
-        .map(|(key, value)| {
-            (
-                key.as_bytes().to_vec(),
-                value.map(|v: &str| v.as_bytes().to_vec()),
-            )
-        });
+        let want = [("a", Some("old")), ("b", None), ("c", Some("new")), ("d", Some("new"))].map(
+            |(key, value)| (key.as_bytes().to_vec(), value.map(|v: &str| v.as_bytes().to_vec())),
+        );
         assert_eq!(seen, want);
-        assert_eq!(
-            Layers::range([&new, &old].into_iter(), b"b", b"d").count(),
-            2
-        );
-        assert_eq!(
-            Layers::range([&new, &old].into_iter(), b"d", b"b").count(),
-            0
-        );
+        assert_eq!(Layers::range([&new, &old].into_iter(), b"b", b"d").count(), 2);
+        assert_eq!(Layers::range([&new, &old].into_iter(), b"d", b"b").count(), 0);
     }
 }

@@ -44,10 +44,7 @@ impl ModelStore {
     /// An empty disk.
     #[must_use]
     pub fn new(forgotten: Forgotten) -> Self {
-        Self {
-            disk: Arc::default(),
-            forgotten,
-        }
+        Self { disk: Arc::default(), forgotten }
     }
 
     /// How many writes a crash could take away.
@@ -59,11 +56,7 @@ impl ModelStore {
     /// The machine stops and starts again: of the unpersisted writes the oldest `keep` survive.
     pub fn crash(&self, keep: usize) {
         let mut disk = self.disk();
-        let Disk {
-            persisted,
-            unpersisted,
-            ..
-        } = &mut *disk;
+        let Disk { persisted, unpersisted, .. } = &mut *disk;
         for batches in unpersisted.drain(..).take(keep) {
             apply(persisted, &batches);
         }
@@ -126,11 +119,7 @@ impl StateStore for ModelStore {
     fn persist(&self) -> Result<(), StateError> {
         let mut disk = self.disk();
         check(disk.writes_before_failure)?;
-        let Disk {
-            persisted,
-            unpersisted,
-            ..
-        } = &mut *disk;
+        let Disk { persisted, unpersisted, .. } = &mut *disk;
         for batches in unpersisted.drain(..) {
             apply(persisted, &batches);
         }
@@ -147,12 +136,7 @@ impl StateStore for ModelStore {
 
     fn reclaim(&self) -> Result<(), StateError> {
         let mut disk = self.disk();
-        let Disk {
-            rows,
-            persisted,
-            reclaims,
-            ..
-        } = &mut *disk;
+        let Disk { rows, persisted, reclaims, .. } = &mut *disk;
         Arc::make_mut(rows).retain(|key, _| !(self.forgotten)(key));
         persisted.retain(|key, _| !(self.forgotten)(key));
         *reclaims += 1;
@@ -161,11 +145,8 @@ impl StateStore for ModelStore {
 
     fn stats(&self) -> StateStats {
         let disk = self.disk();
-        let bytes = |rows: &Rows| {
-            rows.iter()
-                .map(|(key, value)| key.len() + value.len())
-                .sum::<usize>()
-        };
+        let bytes =
+            |rows: &Rows| rows.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
         StateStats {
             disk_bytes: bytes(&disk.rows) as u64,
             reclaims: disk.reclaims,

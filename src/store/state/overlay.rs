@@ -127,21 +127,14 @@ impl Overlay {
         self.last_frozen.0 += 1;
         let batch = Arc::new(std::mem::take(&mut self.active));
         self.frozen_bytes += batch.bytes();
-        let frozen = FrozenBatch {
-            number: self.last_frozen,
-            batch,
-        };
+        let frozen = FrozenBatch { number: self.last_frozen, batch };
         self.frozen.push_back(frozen.clone());
         Some(frozen)
     }
 
     /// The store has all batches up to this one.
     pub fn written(&mut self, up_to: BatchNumber) {
-        while self
-            .frozen
-            .front()
-            .is_some_and(|first| first.number <= up_to)
-        {
+        while self.frozen.front().is_some_and(|first| first.number <= up_to) {
             if let Some(gone) = self.frozen.pop_front() {
                 self.frozen_bytes -= gone.batch.bytes();
             }

@@ -140,10 +140,7 @@ impl Queue {
         let dropped = {
             let mut lanes = self.lanes();
             lanes.is_closed = true;
-            (
-                std::mem::take(&mut lanes.ordinary),
-                std::mem::take(&mut lanes.bulk),
-            )
+            (std::mem::take(&mut lanes.ordinary), std::mem::take(&mut lanes.bulk))
         };
         // Outside of the lock: a closure's drop may do anything.
         drop(dropped);
@@ -165,10 +162,8 @@ impl Queue {
             if lanes.is_closed {
                 return Work::Stop;
             }
-            let (woken, wait) = self
-                .arrived
-                .wait_timeout(lanes, idle)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (woken, wait) =
+                self.arrived.wait_timeout(lanes, idle).unwrap_or_else(PoisonError::into_inner);
             lanes = woken;
             if wait.timed_out() && lanes.ordinary.is_empty() && lanes.bulk.is_empty() {
                 return Work::Idle;
@@ -192,10 +187,7 @@ impl Lanes {
         };
         if bulk_goes_first {
             self.is_turn_of_bulk = false;
-            return self
-                .bulk
-                .pop_front()
-                .map(|Place(_, command)| Work::One(command));
+            return self.bulk.pop_front().map(|Place(_, command)| Work::One(command));
         }
         match self.ordinary.pop_front()? {
             Place(_, Command::Write(first)) => Some(Work::Writes(self.neighbours_of(first))),
@@ -227,21 +219,12 @@ mod tests {
 
     fn write(number: u64) -> Command {
         let mut batch = Batch::new();
-        batch.put(
-            b"key".to_vec(),
-            bytes::Bytes::from(vec![0; limits::STATE_BATCH_BYTES / 3]),
-        );
-        Command::Write(FrozenBatch {
-            number: BatchNumber(number),
-            batch: Arc::new(batch),
-        })
+        batch.put(b"key".to_vec(), bytes::Bytes::from(vec![0; limits::STATE_BATCH_BYTES / 3]));
+        Command::Write(FrozenBatch { number: BatchNumber(number), batch: Arc::new(batch) })
     }
 
     fn bulk() -> Command {
-        Command::Bulk {
-            batch: Arc::default(),
-            done: Box::new(|| {}),
-        }
+        Command::Bulk { batch: Arc::default(), done: Box::new(|| {}) }
     }
 
     fn drain(queue: &Queue) -> String {
@@ -268,16 +251,7 @@ mod tests {
     #[test]
     fn bulk_batches_get_every_second_turn() {
         let queue = Queue::default();
-        for command in [
-            bulk(),
-            bulk(),
-            bulk(),
-            write(1),
-            write(2),
-            write(3),
-            write(4),
-            write(5),
-        ] {
+        for command in [bulk(), bulk(), bulk(), write(1), write(2), write(3), write(4), write(5)] {
             queue.submit(command).expect("room");
         }
         queue.submit(Command::Persist { token: 1 }).expect("room");
@@ -302,22 +276,12 @@ mod tests {
         for _ in 0..BULK_BATCHES_MAX {
             queue.submit(bulk()).expect("room");
         }
-        assert!(matches!(
-            queue.submit(bulk()),
-            Err(SubmitError::Full(Command::Bulk { .. }))
-        ));
+        assert!(matches!(queue.submit(bulk()), Err(SubmitError::Full(Command::Bulk { .. }))));
         for number in 0..QUEUE_COMMANDS_MAX {
-            queue
-                .submit(Command::Fence {
-                    token: number as u64,
-                })
-                .expect("room");
+            queue.submit(Command::Fence { token: number as u64 }).expect("room");
         }
         let full = queue.submit(Command::Fence { token: 7 });
-        assert!(matches!(
-            full,
-            Err(SubmitError::Full(Command::Fence { token: 7 }))
-        ));
+        assert!(matches!(full, Err(SubmitError::Full(Command::Fence { token: 7 }))));
         queue.abandon();
         assert_eq!(queue.len(), 0);
     }

@@ -44,12 +44,7 @@ struct Progress {
 
 impl Reclaim {
     pub(super) fn new(rows: Keyspace, whole_bytes_max: u64) -> Self {
-        Self {
-            rows,
-            whole_bytes_max,
-            progress: Arc::default(),
-            running: Mutex::default(),
-        }
+        Self { rows, whole_bytes_max, progress: Arc::default(), running: Mutex::default() }
     }
 
     /// Asks for a round.
@@ -58,10 +53,7 @@ impl Reclaim {
         if running.is_none() {
             *running = Some(self.start()?);
         }
-        match running
-            .as_ref()
-            .map(|running| running.requests.try_send(()))
-        {
+        match running.as_ref().map(|running| running.requests.try_send(())) {
             Some(Err(TrySendError::Disconnected(()))) => {
                 Err(std::io::Error::other("the compacting thread is gone"))
             }
@@ -94,10 +86,7 @@ impl Reclaim {
 impl Drop for Reclaim {
     fn drop(&mut self) {
         self.progress.stop.store(true, Ordering::Release);
-        let running = self
-            .running
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
+        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(Running { requests, thread }) = running.take() {
             drop(requests);
             let _ = thread.join();

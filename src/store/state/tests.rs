@@ -16,11 +16,7 @@ use tempfile::TempDir;
 
 /// Opens small stores, so that a test of a second sees rotations, flushes and compactions.
 fn options() -> FjallOptions {
-    FjallOptions {
-        cache_bytes: 4 << 20,
-        memtable_bytes: 1 << 20,
-        ..FjallOptions::default()
-    }
+    FjallOptions { cache_bytes: 4 << 20, memtable_bytes: 1 << 20, ..FjallOptions::default() }
 }
 
 struct OnDisk {
@@ -33,10 +29,7 @@ impl Factory for OnDisk {
 
     fn fresh(&mut self, forgotten: Forgotten) -> FjallStore {
         self.folders.push(tempfile::tempdir().expect("a folder"));
-        self.options = FjallOptions {
-            forgotten,
-            ..options()
-        };
+        self.options = FjallOptions { forgotten, ..options() };
         let folder = self.folders.last().expect("just made");
         FjallStore::open(folder.path(), &self.options).expect("opens")
     }
@@ -65,10 +58,7 @@ impl Factory for InMemory {
 
 #[test]
 fn the_store_on_disk_conforms() {
-    conformance::all(&mut OnDisk {
-        folders: Vec::new(),
-        options: options(),
-    });
+    conformance::all(&mut OnDisk { folders: Vec::new(), options: options() });
 }
 
 #[test]
@@ -86,10 +76,7 @@ fn one_row(key: &[u8], value: impl Into<Bytes>) -> Batch {
 fn applied_batch(index: u64) -> Batch {
     let mut batch = one_row(b"applied", index.to_be_bytes().to_vec());
     for n in 0..index % 7 {
-        batch.put(
-            format!("row {n} of {index:06}").into_bytes(),
-            Bytes::from_static(b"value"),
-        );
+        batch.put(format!("row {n} of {index:06}").into_bytes(), Bytes::from_static(b"value"));
     }
     batch.set_applied(GroupId(1), Index(index));
     batch
@@ -98,9 +85,8 @@ fn applied_batch(index: u64) -> Batch {
 /// Reads the applied index, and checks that exactly the rows up to it are there.
 fn applied_with_its_rows(store: &dyn StateStore) -> u64 {
     let applied = store.get(b"applied").expect("reads");
-    let applied = applied.map_or(0, |bytes| {
-        u64::from_be_bytes(bytes.as_ref().try_into().expect("eight bytes"))
-    });
+    let applied = applied
+        .map_or(0, |bytes| u64::from_be_bytes(bytes.as_ref().try_into().expect("eight bytes")));
     let mut seen = BTreeMap::<u64, u64>::new();
     store
         .range(b"row", b"s", &mut |key, _| {
@@ -110,14 +96,9 @@ fn applied_with_its_rows(store: &dyn StateStore) -> u64 {
             true
         })
         .expect("reads");
-    let want: BTreeMap<_, _> = (1..=applied)
-        .map(|index| (index, index % 7))
-        .filter(|(_, rows)| *rows > 0)
-        .collect();
-    assert_eq!(
-        seen, want,
-        "the rows and the applied index {applied} have parted"
-    );
+    let want: BTreeMap<_, _> =
+        (1..=applied).map(|index| (index, index % 7)).filter(|(_, rows)| *rows > 0).collect();
+    assert_eq!(seen, want, "the rows and the applied index {applied} have parted");
     applied
 }
 
@@ -125,23 +106,16 @@ fn applied_with_its_rows(store: &dyn StateStore) -> u64 {
 fn a_crash_of_the_model_takes_away_the_newest_writes_only() {
     let store = ModelStore::default();
     for index in 1..=10 {
-        store
-            .write(&[Arc::new(applied_batch(index))])
-            .expect("writes");
+        store.write(&[Arc::new(applied_batch(index))]).expect("writes");
         if index == 4 {
             store.persist().expect("syncs");
         }
     }
-    assert_eq!(
-        (applied_with_its_rows(&store), store.unpersisted()),
-        (10, 6)
-    );
+    assert_eq!((applied_with_its_rows(&store), store.unpersisted()), (10, 6));
     store.crash(3);
     assert_eq!((applied_with_its_rows(&store), store.unpersisted()), (7, 0));
     store.fail_after(1);
-    store
-        .write(&[Arc::new(applied_batch(8))])
-        .expect("the last one that works");
+    store.write(&[Arc::new(applied_batch(8))]).expect("the last one that works");
     assert!(store.write(&[Arc::new(applied_batch(9))]).is_err());
     assert!(store.persist().is_err());
     store.crash(0);
@@ -162,10 +136,7 @@ fn copy_as_killed(from: &Path, to: &Path) {
             let length = bytes.len() as u64;
             bytes.truncate(used_bytes(&bytes));
             std::fs::write(&target, bytes).expect("writes");
-            let file = std::fs::OpenOptions::new()
-                .write(true)
-                .open(target)
-                .expect("opens");
+            let file = std::fs::OpenOptions::new().write(true).open(target).expect("opens");
             file.set_len(length).expect("grows");
         }
     }
@@ -173,18 +144,13 @@ fn copy_as_killed(from: &Path, to: &Path) {
 
 /// Up to the last byte that is not zero.
 fn used_bytes(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .rposition(|byte| *byte != 0)
-        .map_or(0, |last| last + 1)
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
 }
 
 fn last_journal(dir: &Path) -> std::path::PathBuf {
     let journals = std::fs::read_dir(dir).expect("lists").filter_map(|entry| {
         let path = entry.expect("lists").path();
-        path.extension()
-            .is_some_and(|ext| ext == "jnl")
-            .then_some(path)
+        path.extension().is_some_and(|ext| ext == "jnl").then_some(path)
     });
     journals.max().expect("a journal")
 }
@@ -195,9 +161,7 @@ fn whatever_byte_of_the_journal_is_hurt_a_prefix_survives() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = FjallStore::open(folder.path(), &options()).expect("opens");
     for index in 1..=BATCHES {
-        store
-            .write(&[Arc::new(applied_batch(index))])
-            .expect("writes");
+        store.write(&[Arc::new(applied_batch(index))]).expect("writes");
     }
     let used = used_bytes(&std::fs::read(last_journal(folder.path())).expect("reads"));
     let mut lengths = Vec::new();
@@ -220,20 +184,12 @@ fn whatever_byte_of_the_journal_is_hurt_a_prefix_survives() {
         );
         lengths.push(applied);
         // It goes on from there, and the next start finds nothing to cut.
-        store
-            .write(&[Arc::new(applied_batch(applied + 1))])
-            .expect("writes");
+        store.write(&[Arc::new(applied_batch(applied + 1))]).expect("writes");
         drop(store);
         let store = FjallStore::open(hurt.path(), &options()).expect("opens");
-        assert_eq!(
-            (applied_with_its_rows(&store), store.journal_cut()),
-            (applied + 1, None)
-        );
+        assert_eq!((applied_with_its_rows(&store), store.journal_cut()), (applied + 1, None));
     }
-    assert!(
-        lengths.is_sorted(),
-        "a later byte can only take away less: {lengths:?}"
-    );
+    assert!(lengths.is_sorted(), "a later byte can only take away less: {lengths:?}");
     assert!(*lengths.last().expect("some") > BATCHES * 4 / 5);
 }
 
@@ -242,17 +198,12 @@ fn a_torn_end_is_cut_and_all_whole_batches_survive() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = FjallStore::open(folder.path(), &options()).expect("opens");
     for index in 1..=20 {
-        store
-            .write(&[Arc::new(applied_batch(index))])
-            .expect("writes");
+        store.write(&[Arc::new(applied_batch(index))]).expect("writes");
     }
     let killed = tempfile::tempdir().expect("a folder");
     copy_as_killed(folder.path(), killed.path());
     let store = FjallStore::open(killed.path(), &options()).expect("opens");
-    assert_eq!(
-        (applied_with_its_rows(&store), store.journal_cut()),
-        (20, None)
-    );
+    assert_eq!((applied_with_its_rows(&store), store.journal_cut()), (20, None));
     drop(store);
 
     let torn = tempfile::tempdir().expect("a folder");
@@ -270,18 +221,13 @@ fn a_store_opens_once_and_damage_says_what_to_do() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = FjallStore::open(folder.path(), &options()).expect("opens");
     let second = FjallStore::open(folder.path(), &options());
-    assert!(
-        matches!(second, Err(OpenError::Locked { .. })),
-        "opened twice"
-    );
+    assert!(matches!(second, Err(OpenError::Locked { .. })), "opened twice");
     drop(store);
 
     let version = folder.path().join("version");
     assert!(version.exists());
     std::fs::write(version, b"what is this").expect("writes");
-    let Err(error) = FjallStore::open(folder.path(), &options()) else {
-        panic!("it opened")
-    };
+    let Err(error) = FjallStore::open(folder.path(), &options()) else { panic!("it opened") };
     let text = error.to_string();
     assert!(text.contains("move that directory away"), "{text}");
 
@@ -309,11 +255,7 @@ fn a_large_store_gives_back_the_space_of_its_last_level() {
     let prefix = |bucket| bucket_prefix(GroupId(1), RowGeneration(1), Bucket(bucket), Epoch(1));
     let forgotten: Forgotten =
         Arc::new(move |key| flag.load(Ordering::Relaxed) && key.starts_with(&prefix(1)));
-    let options = FjallOptions {
-        reclaim_whole_bytes_max: 0,
-        forgotten,
-        ..options()
-    };
+    let options = FjallOptions { reclaim_whole_bytes_max: 0, forgotten, ..options() };
     let store = FjallStore::open(folder.path(), &options).expect("opens");
     for from in (0..ROWS).step_by(1000) {
         let mut batch = Batch::new();
@@ -338,37 +280,25 @@ fn a_large_store_gives_back_the_space_of_its_last_level() {
     });
     store.maintain().expect("tidies up");
     let after = store.stats().disk_bytes;
-    assert!(
-        after * 20 < before * 17,
-        "{before} bytes before, {after} after"
-    );
+    assert!(after * 20 < before * 17, "{before} bytes before, {after} after");
     let count = |view: &dyn StateView, bucket| {
         let (mut rows, from) = (0, prefix(bucket));
         let mut each = |_: &[u8], _: &[u8]| {
             rows += 1;
             true
         };
-        view.range(&from, &prefix_end(&from), &mut each)
-            .expect("reads");
+        view.range(&from, &prefix_end(&from), &mut each).expect("reads");
         rows
     };
     let now = store.view();
-    assert_eq!(
-        (count(now.as_ref(), 0), count(now.as_ref(), 2)),
-        (ROWS / 3, ROWS / 3)
-    );
+    assert_eq!((count(now.as_ref(), 0), count(now.as_ref(), 2)), (ROWS / 3, ROWS / 3));
     assert_eq!(count(view.as_ref(), 1), ROWS / 3, "the view is older");
     drop((view, now));
-    let files = || {
-        std::fs::read_dir(folder.path().join("keyspaces/1/tables"))
-            .expect("lists")
-            .count()
-    };
+    let files =
+        || std::fs::read_dir(folder.path().join("keyspaces/1/tables")).expect("lists").count();
     let before = files();
     wait_until("the old tables are unlinked", || {
-        store
-            .write(&[Arc::new(one_row(b"x", vec![0; 2 << 20]))])
-            .expect("writes");
+        store.write(&[Arc::new(one_row(b"x", vec![0; 2 << 20]))]).expect("writes");
         files() < before
     });
 }
@@ -386,15 +316,8 @@ fn a_store_that_cannot_flush_fails_and_does_not_hang() {
             break error;
         }
     };
-    assert!(
-        error.to_string().contains("takes no more writes"),
-        "{error}"
-    );
-    assert!(
-        store
-            .write(&[Arc::new(one_row(b"key", Bytes::new()))])
-            .is_err()
-    );
+    assert!(error.to_string().contains("takes no more writes"), "{error}");
+    assert!(store.write(&[Arc::new(one_row(b"key", Bytes::new()))]).is_err());
     assert!(store.persist().is_err());
 }
 
@@ -429,10 +352,7 @@ impl StateEvents for Ear {
 
 fn spawn(store: Arc<dyn StateStore>) -> (StateThread, Receiver<Said>) {
     let (sender, said) = channel();
-    (
-        StateThread::spawn(store, Box::new(Ear(sender))).expect("a thread"),
-        said,
-    )
+    (StateThread::spawn(store, Box::new(Ear(sender))).expect("a thread"), said)
 }
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -447,14 +367,9 @@ fn the_thread_answers_in_order() {
     let (acks, ack) = channel();
     for index in 1..=3u64 {
         overlay.begin_step();
-        overlay.put(
-            b"applied".to_vec(),
-            Bytes::copy_from_slice(&index.to_be_bytes()),
-        );
+        overlay.put(b"applied".to_vec(), Bytes::copy_from_slice(&index.to_be_bytes()));
         overlay.end_step(GroupId(9), Index(index));
-        handle
-            .submit(Command::Write(overlay.freeze().expect("rows")))
-            .expect("room");
+        handle.submit(Command::Write(overlay.freeze().expect("rows"))).expect("room");
         let views = views.clone();
         let reply = Box::new(move |view: Box<dyn StateView>| views.send(view).expect("asked"));
         handle.submit(Command::View { reply }).expect("room");
@@ -467,10 +382,7 @@ fn the_thread_answers_in_order() {
     handle.submit(Command::Persist { token: 6 }).expect("room");
     for index in 1..=3u64 {
         let view = view.recv_timeout(PATIENCE).expect("a view");
-        assert_eq!(
-            view.get(b"applied"),
-            Ok(Some(Bytes::copy_from_slice(&index.to_be_bytes())))
-        );
+        assert_eq!(view.get(b"applied"), Ok(Some(Bytes::copy_from_slice(&index.to_be_bytes()))));
         assert_eq!(said.recv_timeout(PATIENCE), Ok(Said::Written(index)));
         overlay.written(BatchNumber(index));
     }
@@ -479,10 +391,7 @@ fn the_thread_answers_in_order() {
     ack.try_recv().expect("acknowledged before the fence");
     let applied = vec![(GroupId(9), Index(3))];
     assert_eq!(said.recv_timeout(PATIENCE), Ok(Said::Persisted(5, applied)));
-    assert_eq!(
-        said.recv_timeout(PATIENCE),
-        Ok(Said::Persisted(6, Vec::new()))
-    );
+    assert_eq!(said.recv_timeout(PATIENCE), Ok(Said::Persisted(6, Vec::new())));
     handle
         .submit(Command::Write(FrozenBatch {
             number: BatchNumber(4),
@@ -492,10 +401,7 @@ fn the_thread_answers_in_order() {
     thread.stop();
     assert_eq!(said.recv_timeout(PATIENCE), Ok(Said::Written(4)));
     assert_eq!(store.unpersisted(), 0, "stopping syncs");
-    assert!(matches!(
-        handle.submit(Command::Reclaim),
-        Err(SubmitError::Closed(_))
-    ));
+    assert!(matches!(handle.submit(Command::Reclaim), Err(SubmitError::Closed(_))));
 }
 
 #[test]
@@ -506,19 +412,13 @@ fn a_failing_store_ends_the_thread_once() {
     let handle = thread.handle();
     let write = |number| {
         let batch = Arc::new(one_row(b"key", Bytes::new()));
-        Command::Write(FrozenBatch {
-            number: BatchNumber(number),
-            batch,
-        })
+        Command::Write(FrozenBatch { number: BatchNumber(number), batch })
     };
     handle.submit(write(1)).expect("room");
     assert_eq!(said.recv_timeout(PATIENCE), Ok(Said::Written(1)));
     handle.submit(write(2)).expect("room");
     assert_eq!(said.recv_timeout(PATIENCE), Ok(Said::Fatal));
-    assert!(matches!(
-        handle.submit(write(3)),
-        Err(SubmitError::Closed(_))
-    ));
+    assert!(matches!(handle.submit(write(3)), Err(SubmitError::Closed(_))));
     drop(thread);
     assert!(said.recv().is_err(), "nothing after the last word");
 }
@@ -680,27 +580,18 @@ fn saturating_writes_do_not_stall() {
     while start.elapsed() < Duration::from_secs(SECONDS) {
         for _ in 0..64 {
             row += 1;
-            let key = (row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40)
-                .to_be_bytes()
-                .to_vec();
+            let key = (row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40).to_be_bytes().to_vec();
             overlay.put(key, Bytes::from(vec![row as u8; 1000]));
         }
-        overlay.put(
-            b"applied".to_vec(),
-            Bytes::copy_from_slice(&row.to_be_bytes()),
-        );
+        overlay.put(b"applied".to_vec(), Bytes::copy_from_slice(&row.to_be_bytes()));
         overlay.end_step(GroupId(1), Index(row));
         let waiting = Instant::now();
         loop {
             if let Some(frozen) = overlay.freeze() {
-                handle
-                    .submit(Command::Write(frozen))
-                    .expect("few are on their way at any time");
+                handle.submit(Command::Write(frozen)).expect("few are on their way at any time");
             }
             let heard = match overlay.bytes() > 8 << 20 {
-                true => said
-                    .recv_timeout(PATIENCE)
-                    .map_err(|_| "the state thread hangs"),
+                true => said.recv_timeout(PATIENCE).map_err(|_| "the state thread hangs"),
                 false => match said.try_recv() {
                     Ok(said) => Ok(said),
                     Err(_) => break,
@@ -714,11 +605,9 @@ fn saturating_writes_do_not_stall() {
         longest = longest.max(waiting.elapsed());
     }
     handle
-        .submit(Command::Write(overlay.freeze().unwrap_or_else(|| {
-            FrozenBatch {
-                number: BatchNumber(u64::MAX),
-                batch: Arc::new(one_row(b"applied", row.to_be_bytes().to_vec())),
-            }
+        .submit(Command::Write(overlay.freeze().unwrap_or_else(|| FrozenBatch {
+            number: BatchNumber(u64::MAX),
+            batch: Arc::new(one_row(b"applied", row.to_be_bytes().to_vec())),
         })))
         .expect("room");
     handle.submit(Command::Persist { token: 1 }).expect("room");
@@ -727,13 +616,7 @@ fn saturating_writes_do_not_stall() {
     {}
     let stats = store.stats();
     println!("{row} rows in {SECONDS} s, longest wait {longest:?}, {stats:?}");
-    assert!(
-        stats.journal_bytes < 512 << 20,
-        "old journals are not given back: {stats:?}"
-    );
-    assert!(
-        stats.memtable_bytes < 64 << 20,
-        "memtables pile up: {stats:?}"
-    );
+    assert!(stats.journal_bytes < 512 << 20, "old journals are not given back: {stats:?}");
+    assert!(stats.memtable_bytes < 64 << 20, "memtables pile up: {stats:?}");
     assert!(row > 20_000, "only {row} rows in {SECONDS} s");
 }

@@ -68,19 +68,11 @@ impl StateThread {
     /// When the operating system has no thread to give.
     pub fn spawn(store: Arc<dyn StateStore>, events: Box<dyn StateEvents>) -> io::Result<Self> {
         let queue = Arc::<Queue>::default();
-        let worker = Worker {
-            store,
-            events,
-            queue: Arc::clone(&queue),
-            unpersisted: BTreeMap::new(),
-        };
-        let thread = std::thread::Builder::new()
-            .name("state".to_string())
-            .spawn(move || worker.run())?;
-        Ok(Self {
-            queue,
-            thread: Some(thread),
-        })
+        let worker =
+            Worker { store, events, queue: Arc::clone(&queue), unpersisted: BTreeMap::new() };
+        let thread =
+            std::thread::Builder::new().name("state".to_string()).spawn(move || worker.run())?;
+        Ok(Self { queue, thread: Some(thread) })
     }
 
     /// A handle to send commands by.
@@ -133,10 +125,7 @@ impl Worker {
     }
 
     fn write(&mut self, writes: &[FrozenBatch]) -> Result<(), StateError> {
-        let batches: Vec<_> = writes
-            .iter()
-            .map(|frozen| Arc::clone(&frozen.batch))
-            .collect();
+        let batches: Vec<_> = writes.iter().map(|frozen| Arc::clone(&frozen.batch)).collect();
         self.store.write(&batches)?;
         for batch in &batches {
             self.unpersisted.extend(batch.applied());

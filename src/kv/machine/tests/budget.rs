@@ -63,7 +63,8 @@ fn the_replies_of_one_entry_carry_only_so_much() {
 fn the_replies_of_one_unit_of_reads_carry_only_so_much() {
     let replica = replica();
     let fit = REPLY_BYTES_MAX / LARGE;
-    let read = |commands: &[Command]| replica.machine.read_all(&replica.rows, commands, UnixMillis(0));
+    let read =
+        |commands: &[Command]| replica.machine.read_all(&replica.rows, commands, UnixMillis(0));
     let replies = read(&vec![get("large"); fit + 2]);
     assert!(matches!(&replies[fit - 1], Reply::Bulk(value) if value.len() == LARGE));
     assert!(replies[fit..].iter().all(|reply| error(reply).starts_with("ERR reply too large")));
