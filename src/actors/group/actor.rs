@@ -709,7 +709,11 @@ impl Actor for GroupActor {
             return;
         }
         context.run_interval(limits::TICK, Self::tick);
-        context.run_interval(Duration::from_secs(1), |actor, _| actor.publish_metrics());
+        context.run_interval(Duration::from_secs(1), |actor, context| {
+            if let Err(panicked) = guarded(|| actor.publish_metrics()) {
+                actor.died(&format!("it panicked: {}", panicked.0), context);
+            }
+        });
         match self.pause.take() {
             None => self.rebuild(context),
             Some(pause) => {

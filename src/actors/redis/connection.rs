@@ -54,6 +54,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(context: Arc<PortContext>, router: Router, entry: Arc<Entry>) -> Self {
         let authenticated = context.settings.password.is_none();
+        let value_size = ValueSize::unknown(router.value_bytes_max());
         Self {
             context,
             router,
@@ -63,7 +64,7 @@ impl Connection {
             closing: false,
             silent: false,
             skip: false,
-            value_size: ValueSize::unknown(),
+            value_size,
         }
     }
 
@@ -220,6 +221,7 @@ impl Connection {
             return Ok(());
         }
         let turn = std::mem::replace(&mut batch.turn, Turn::new(&self.value_size));
+        let asked = turn.asks_for_values();
         let replies = turn.finish(&self.router, self.mode()).await;
         let seconds = batch.start.elapsed().as_secs_f64();
         let mut largest = 0;
@@ -230,7 +232,9 @@ impl Connection {
                 output.reply(reply, version).await?;
             }
         }
-        self.value_size.seen(largest);
+        if asked {
+            self.value_size.seen(largest);
+        }
         batch.turn = Turn::new(&self.value_size);
         Ok(())
     }

@@ -19,8 +19,9 @@ use crate::net::message::{Ask, Outcome, Refusal, Work};
 const UNIT_BYTES_TARGET: usize = limits::ENTRY_BYTES_MAX / 2;
 /// Replies known already that a turn may gather, bytes.
 const READY_BYTES_MAX: usize = 1024 * 1024;
-/// About how many bytes of values one turn should bring.
-const VALUES_BYTES_TARGET: usize = 16 * 1024 * 1024;
+/// About how many bytes of values one turn should bring. Well below what a group is ready to answer to
+/// one unit, beyond which it answers with errors.
+const VALUES_BYTES_TARGET: usize = 32 * 1024 * 1024;
 
 /// Where a command's reply comes from.
 enum Slot {
@@ -47,18 +48,18 @@ pub(super) struct Turn {
     sealed: bool,
 }
 
-/// How large a connection's values are, about: judged by those it got lately.
+/// How large a connection's values are, about: judged by those it got lately, and forgotten slowly.
 pub(super) struct ValueSize(usize);
 
 impl ValueSize {
-    /// Of a connection that has asked for none yet.
-    pub(super) fn unknown() -> Self {
-        Self(1024 * 1024)
+    /// Of a connection that has asked for none yet: as large as may be.
+    pub(super) fn unknown(value_bytes_max: usize) -> Self {
+        Self(value_bytes_max)
     }
 
     /// The largest value of a turn.
     pub(super) fn seen(&mut self, largest: usize) {
-        self.0 = largest.max(self.0 / 2);
+        self.0 = largest.max(self.0 - self.0.div_ceil(8));
     }
 
     fn per_turn(&self) -> usize {
@@ -82,6 +83,11 @@ impl Turn {
     /// Whether it holds so much that it should be answered before more is added.
     pub(super) fn is_full(&self) -> bool {
         self.ready_bytes > READY_BYTES_MAX
+    }
+
+    /// Whether any of it may bring a value.
+    pub(super) fn asks_for_values(&self) -> bool {
+        self.values > 0
     }
 
     /// A reply that is known already.
@@ -283,7 +289,7 @@ mod tests {
     }
 
     fn turn() -> Turn {
-        Turn::new(&ValueSize::unknown())
+        Turn::new(&ValueSize::unknown(8 * MIB))
     }
 
     fn append(value: usize) -> Command {
@@ -343,9 +349,11 @@ mod tests {
             let get = || Command::Get { key: Bytes::from_static(b"k") };
             (0..2_000).take_while(|_| turn.data(&router, Bucket(1), get()).is_ok()).count()
         };
-        let mut size = ValueSize::unknown();
-        assert_eq!(taken(&size), 16);
-        for _ in 0..8 {
+        let mut size = ValueSize::unknown(8 * MIB);
+        assert_eq!(taken(&size), 4);
+        size.seen(100);
+        assert_eq!(taken(&size), 4);
+        for _ in 0..50 {
             size.seen(100);
         }
         assert!(taken(&size) > 1_024);

@@ -56,7 +56,7 @@ impl Work {
     }
 
     /// An upper bound of what it takes in an entry or a frame, bytes: a command's fields besides its
-    /// keys and values, with its session, take less than [`COMMAND_WRAPPING_BYTES`].
+    /// keys and values, with its session, take less than `COMMAND_WRAPPING_BYTES`.
     #[must_use]
     pub fn bytes(&self) -> usize {
         match self {

@@ -97,7 +97,7 @@ impl FrameReader {
         Self { buffer: BytesMut::new(), limit }
     }
 
-    /// Takes in what was received. Call [`Self::next`] until it has nothing more before the next push,
+    /// Takes in what was received. Call `next` until it has nothing more before the next push,
     /// which is what bounds the memory.
     pub fn push(&mut self, chunks: &[Bytes]) {
         let received: usize = chunks.iter().map(Bytes::len).sum();

@@ -49,7 +49,7 @@ const NO_ROW: [u8; 4] = [0xff; 4];
 pub struct FjallOptions {
     /// The block cache, bytes.
     pub cache_bytes: u64,
-    /// A memtable, bytes; up to [`SEALED_MEMTABLES_MAX`] and two more times this may be in memory.
+    /// A memtable, bytes; up to `SEALED_MEMTABLES_MAX` and two more times this may be in memory.
     pub memtable_bytes: u64,
     /// A store with more table bytes than this is not rewritten whole to give back space, but only its
     /// last level, because ordinary compaction has to wait in the meantime.
