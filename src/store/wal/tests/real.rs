@@ -140,7 +140,13 @@ fn the_thread_does_all_in_order_and_joins_what_came_meanwhile() {
     let handle = thread.handle();
     // Holds the thread up, so that what follows is one batch.
     let (go, wait) = mpsc::channel::<()>();
-    handle.call(Box::new(move |_| wait.recv().expect("goes on"))).expect("open");
+    let (entered, is_held) = mpsc::channel::<()>();
+    let hold = move |_: &mut Log<SimDisk>| {
+        entered.send(()).expect("somebody listens");
+        wait.recv().expect("goes on");
+    };
+    handle.call(Box::new(hold)).expect("open");
+    is_held.recv().expect("the thread is held");
     let seen = Arc::new(Mutex::new(Vec::new()));
     for number in 1..=100 {
         let write =
