@@ -7,6 +7,9 @@
 //! type it into redis-cli; the next one, `=> reply`, is its reply. Before a command may stand `~` (an integer that may
 //! differ by 2000, such as time left in ms), `?` (only the kind of reply counts) or `!` (only the first word of the
 //! error counts). `@sleep MS` pauses.
+//!
+//! Where we differ on purpose: a page of `SCAN` ends where a group's buckets end, so the cursor comes back 0 only after
+//! the last group; `WAIT` tells how many replicas certainly have the write; `INCRBYFLOAT` counts exactly.
 
 use std::fs;
 use std::path::PathBuf;

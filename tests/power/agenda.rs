@@ -1,6 +1,6 @@
 //! The agenda: all that is still to happen, in order.
 
-use super::process::Part;
+use super::turn::Part;
 use eraft::ids::{GroupId, NodeId};
 use eraft::raft::Message;
 use std::collections::BTreeMap;

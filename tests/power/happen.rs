@@ -3,8 +3,8 @@
 use super::agenda::Happening;
 use super::checks::Violation;
 use super::cluster::Cluster;
-use super::process::{Failure, Output, Part};
 use super::start::GROUPS;
+use super::turn::{Failure, Output, Part};
 use eraft::actors::group::event::{Event, Now, ReplyTo};
 use eraft::codec;
 use eraft::ids::{GroupId, Index, NodeId};

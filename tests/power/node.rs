@@ -3,8 +3,9 @@
 use super::chance::Chance;
 use super::checks::Violation;
 use super::plan::Acknowledge;
-use super::process::{Failure, Output, Part, Process};
+use super::process::Process;
 use super::start::{GROUPS, Machinery};
+use super::turn::{Failure, Output, Part};
 use eraft::actors::group::event::Now;
 use eraft::ids::{GroupId, Index, NodeId};
 use eraft::rows::{RowGeneration, generation_prefix, prefix_end};

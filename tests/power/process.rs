@@ -11,52 +11,19 @@
 use super::checks::Violation;
 use super::plan::Acknowledge;
 use super::start::Machinery;
+use super::turn::{Failure, Output, Part};
 use eraft::actors::apply::ApplyCommand;
 use eraft::actors::group::driver::Driver;
-use eraft::actors::group::event::{ApplyItem, Effects, Event, Lead, Now};
+use eraft::actors::group::event::{ApplyItem, Effects, Event, Now};
 use eraft::ids::{GroupId, Index, ReadyNumber};
 use eraft::limits;
-use eraft::net::message::Answer;
-use eraft::raft::{Entry, Message};
 use eraft::store::state::{Command, StateStore};
-use eraft::store::wal::{LogError, LogWrite};
+use eraft::store::wal::LogWrite;
 use eraft::time::MonoMillis;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Events that the drivers take in one turn.
 const EVENTS_PER_TURN: usize = 8;
-
-/// What has a turn of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    Drivers,
-    Log,
-    Apply,
-    State,
-}
-
-impl Part {
-    pub(crate) const ALL: [Part; 4] = [Part::Drivers, Part::Log, Part::Apply, Part::State];
-}
-
-/// Why a node goes down.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Its disk failed.
-    Disk(String),
-    /// Something that must not happen.
-    Violation(Violation),
-}
-
-/// What the rest of the world hears of a turn.
-#[derive(Debug, Default)]
-pub(crate) struct Output {
-    pub(crate) messages: Vec<(GroupId, Message)>,
-    pub(crate) answers: Vec<Answer>,
-    pub(crate) leads: Vec<Lead>,
-    /// Handed to the state machine.
-    pub(crate) committed: Vec<(GroupId, Entry)>,
-}
 
 /// See the module's first lines.
 pub(crate) struct Process {
@@ -203,10 +170,10 @@ impl Process {
     /// it. The completions are on their way while it tidies up.
     pub(crate) fn write(&mut self) -> Result<(), Failure> {
         if std::mem::take(&mut self.written) {
-            return self.machinery.log.maintain().map_err(disk);
+            return Ok(self.machinery.log.maintain()?);
         }
         let batch = self.take_batch();
-        self.machinery.log.write(&batch).map_err(disk)?;
+        self.machinery.log.write(&batch)?;
         self.written = true;
         if self.acknowledge != Acknowledge::BeforeWrite {
             for write in batch.iter().filter(|write| write.number != ReadyNumber(0)) {
@@ -274,12 +241,5 @@ impl Process {
             other => unreachable!("{other:?} belongs to snapshots"),
         }
         Ok(())
-    }
-}
-
-fn disk(error: LogError) -> Failure {
-    match error {
-        LogError::Misuse { .. } => Failure::Violation(Violation::Failed(error.to_string())),
-        error => Failure::Disk(error.to_string()),
     }
 }

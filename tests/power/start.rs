@@ -2,8 +2,8 @@
 //! it.
 
 use super::checks::Violation;
-use super::process::Failure;
 use super::sink::Sink;
+use super::turn::Failure;
 use eraft::actors::apply::{Applier, ApplyCommand, Birth, Live, Opened};
 use eraft::actors::group::driver::Driver;
 use eraft::actors::group::payload::PayloadKind;
@@ -143,8 +143,8 @@ impl Machinery {
             op: Some(LogOp::Born(Membership::of_voters(NODES))),
             must_sync: true,
         };
-        let born = self.log.write(&[birth]);
-        born.map(drop).map_err(|error| Failure::Disk(error.to_string()))
+        self.log.write(&[birth])?;
+        Ok(())
     }
 
     /// How far the replicas have come, by group.

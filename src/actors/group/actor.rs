@@ -76,6 +76,8 @@ pub struct GroupSeed {
     pub kind: PayloadKind,
     /// What its state is at birth.
     pub birth: Birth,
+    /// This node should lead the group.
+    pub preferred: bool,
     /// Its members at birth.
     pub founders: raft::Membership,
     /// The node.
@@ -651,7 +653,13 @@ async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, BuildErr
         membership,
         applied: opened.applied.index,
     };
-    let raft = Raft::new(config, restored).map_err(|error| BuildError::Final(error.to_string()))?;
+    let mut raft =
+        Raft::new(config, restored).map_err(|error| BuildError::Final(error.to_string()))?;
+    if seed.preferred {
+        // At birth, and after a start of the whole cluster, leads begin where they belong. A leader that
+        // is there is heard long before this.
+        raft.set_election_timeout(limits::ELECTION_TICKS / 2);
+    }
     let driver = Driver::new(group, node, generation, seed.kind, raft, opened.applied);
     let intake = Intake::new(group, opened.newest_rows);
     Ok(Core { driver, voters, intake, opened })

@@ -82,6 +82,7 @@ impl Host {
             group,
             kind,
             birth,
+            preferred: info.preferred_leader == self.shared.node,
             founders: Membership::of_voters(info.founders.iter().map(|founder| founder.0)),
             shared: self.shared.clone(),
             log: self.log.clone(),
