@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 /// Something on the agenda.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    /// The clock of a node, in one of its lives; its how manieth tick.
-    Tick(NodeId, u64, u64),
+    /// The clock of a node, in one of its lives.
+    Tick(NodeId, u64),
     /// A part of a node has its turn, in one of the node's lives.
     Turn(NodeId, u64, Part),
     Deliver(GroupId, Message),

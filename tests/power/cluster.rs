@@ -154,7 +154,7 @@ impl Cluster {
         self.trace.note(now, || format!("{id} starts, life {life}: {started:?}"), &[id.0 as u8]);
         match started {
             Ok(()) => {
-                self.plan_at(u64::from(id.0) * 7_001, Happening::Tick(id, life, 1));
+                self.plan_at(u64::from(id.0) * 7_001, Happening::Tick(id, life));
                 self.plan_turns(id);
                 Ok(Stop::Reached)
             }

@@ -14,8 +14,12 @@ use std::collections::BTreeMap;
 
 /// One tick of the Raft clock, microseconds.
 const TICK: u64 = 50_000;
-/// Ticks after which the state is brought to the disk.
-const PERSIST_TICKS: u64 = 4;
+/// The state is brought to the disk at one tick in so many, …
+const PERSIST_ONE_TICK_IN: u64 = 4;
+/// … and before one turn of the applier in so many, so that at times the state is quicker than the log.
+const PERSIST_ONE_TURN_IN: u64 = 16;
+/// One turn in so many takes much longer than the others: each part sees each other one late at times.
+const SLOW_ONE_IN: u64 = 20;
 /// A leader knows its voters' clocks only so long after the start of the run, microseconds.
 const CLOCKS_KNOWN: u64 = 200_000;
 
@@ -23,14 +27,15 @@ impl Cluster {
     /// One thing from the agenda.
     pub(crate) fn happen(&mut self, happening: Happening) -> Result<(), Violation> {
         match happening {
-            Happening::Tick(id, life, count) => {
+            Happening::Tick(id, life) => {
+                let persists = self.chance.below(PERSIST_ONE_TICK_IN) == 0;
                 let node = self.node_mut(id);
                 if let (true, Some(process)) = (node.life == life, &mut node.process) {
                     process.tick();
-                    if count.is_multiple_of(PERSIST_TICKS) {
+                    if persists {
                         process.persist();
                     }
-                    self.plan_at(TICK, Happening::Tick(id, life, count + 1));
+                    self.plan_at(TICK, Happening::Tick(id, life));
                     self.plan_turns(id);
                 }
             }
@@ -89,7 +94,11 @@ impl Cluster {
             Part::Drivers => GROUPS.into_iter().filter_map(|g| Some((g, floor(g)?))).collect(),
             _ => BTreeMap::new(),
         };
+        let persists = part == Part::Apply && self.chance.below(PERSIST_ONE_TURN_IN) == 0;
         let node = &mut self.nodes[id.0 as usize - 1];
+        if let (true, Some(process)) = (persists, &mut node.process) {
+            process.persist();
+        }
         match node.turn(part, now, &floors, &mut self.power) {
             Ok(output) => self.carry_out(id, output)?,
             Err(Failure::Violation(violation)) => return Err(violation.about(&id.to_string())),
@@ -141,12 +150,16 @@ impl Cluster {
             let node = &mut self.nodes[id.0 as usize - 1];
             if node.plan(part) {
                 let life = node.life;
-                let after = match part {
-                    Part::Drivers => self.chance.between(1, 100),
-                    Part::Log => self.chance.between(50, 2_000),
-                    Part::Apply => self.chance.between(5, 300),
-                    Part::State => self.chance.between(200, 20_000),
+                let slow = self.chance.below(SLOW_ONE_IN) == 0;
+                let (from, to) = match part {
+                    Part::Drivers => (1, 100),
+                    Part::Log if slow => (5_000, 60_000),
+                    Part::Log => (50, 2_000),
+                    Part::Apply => (5, 300),
+                    Part::State if slow => (2_000, 20_000),
+                    Part::State => (20, 500),
                 };
+                let after = self.chance.between(from, to);
                 self.plan_at(after, Happening::Turn(id, life, part));
             }
         }

@@ -604,12 +604,15 @@ fn saturating_writes_do_not_stall() {
         }
         longest = longest.max(waiting.elapsed());
     }
-    handle
-        .submit(Command::Write(overlay.freeze().unwrap_or_else(|| FrozenBatch {
-            number: BatchNumber(u64::MAX),
-            batch: Arc::new(one_row(b"applied", row.to_be_bytes().to_vec())),
-        })))
-        .expect("room");
+    while overlay.has_active() {
+        match overlay.freeze() {
+            Some(frozen) => handle.submit(Command::Write(frozen)).expect("room"),
+            None => match said.recv_timeout(PATIENCE).expect("an answer") {
+                Said::Written(number) => overlay.written(BatchNumber(number)),
+                other => panic!("{other:?}"),
+            },
+        }
+    }
     handle.submit(Command::Persist { token: 1 }).expect("room");
     while said.recv_timeout(PATIENCE).expect("an answer")
         != Said::Persisted(1, vec![(GroupId(1), Index(row))])
