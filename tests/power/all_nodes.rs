@@ -72,7 +72,7 @@ fn without_the_sync_acknowledged_writes_are_lost() {
         // Only what clients see is judged; the logs would show it sooner.
         let plan = Plan { acknowledge, watch_log: false, ..Plan::calm(1, TASKS) };
         let steps = must(&plan).steps;
-        let cuts: Vec<u64> = (steps / 4..steps).step_by(steps as usize / 40).collect();
+        let cuts: Vec<u64> = (steps / 4..steps).step_by(steps as usize / 120).collect();
         for step in &cuts {
             let plan = plan.clone().and_cut(*step, Crash::Drop);
             match run(&plan) {

@@ -1,6 +1,7 @@
 //! What goes wrong with single nodes, and when.
 
 use super::chance::Chance;
+use super::network::Network;
 use super::node::{Death, Node};
 use eraft::ids::NodeId;
 use eraft::store::disk::Crash;
@@ -17,12 +18,14 @@ pub(crate) struct Faults {
     pub(crate) deaths: u64,
     /// Disks that were told to fail: a power cut within a write, a failed sync.
     pub(crate) broken_disks: u64,
+    /// Times that a node heard nothing.
+    pub(crate) silences: u64,
 }
 
 impl Faults {
     pub(crate) fn new(seed: u64) -> Self {
         let chance = Chance::new(seed, 2);
-        Self { chance, next_death: None, next_rest: None, deaths: 0, broken_disks: 0 }
+        Self { chance, next_death: None, next_rest: None, deaths: 0, broken_disks: 0, silences: 0 }
     }
 
     /// Time until the next fault, microseconds.
@@ -47,17 +50,28 @@ impl Faults {
         })
     }
 
-    /// Strikes a node: it goes down at once (then it is named), or its disk will fail soon. At most one
-    /// node at a time is struck most of the time, so that the others can go on.
-    pub(crate) fn strike(&mut self, nodes: &mut [Node]) -> Option<NodeId> {
+    /// Strikes a node: it goes down at once (then it is named), its disk will fail soon, or it hears
+    /// nothing for a while. At most one node at a time is struck most of the time, so that the others can
+    /// go on.
+    pub(crate) fn strike(
+        &mut self,
+        nodes: &mut [Node],
+        network: &mut Network,
+        now: u64,
+    ) -> Option<NodeId> {
         let position = self.chance.below(nodes.len() as u64) as usize;
         let others_fine = nodes.iter().all(|node| node.process.is_some() && !node.is_doomed);
         let node = &mut nodes[position];
         if node.process.is_none() || node.is_doomed || !(others_fine || self.chance.below(4) == 0) {
             return None;
         }
-        match self.chance.below(3) {
+        match self.chance.below(4) {
             0 => return Some(node.id),
+            3 => {
+                self.silences += 1;
+                network.deafen(node.id, now + self.chance.between(100_000, 3_000_000));
+                return None;
+            }
             1 => node.disk.cut_power_at(node.disk.steps() + self.chance.between(1, 12)),
             _ => node.disk.fail_sync_at(node.disk.syncs() + self.chance.between(1, 6)),
         }

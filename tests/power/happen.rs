@@ -49,7 +49,9 @@ impl Cluster {
             }
             Happening::Fault => {
                 if self.plan.faults {
-                    if let Some(id) = self.faults.strike(&mut self.nodes) {
+                    if let Some(id) =
+                        self.faults.strike(&mut self.nodes, &mut self.network, self.now)
+                    {
                         self.goes_down(id);
                     }
                     self.plan_fault();
@@ -137,7 +139,7 @@ impl Cluster {
             }
         }
         for (group, message) in output.messages {
-            if let Some(delay) = self.network.delay(&message) {
+            if let Some(delay) = self.network.delay(&message, self.now) {
                 self.plan_at(delay, Happening::Deliver(group, message));
             }
         }

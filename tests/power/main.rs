@@ -17,7 +17,7 @@
 //! `POWER_TRACE=1 POWER_SEED=… POWER_CUT=step:drop|keep|number,… cargo test --test power replay -- --nocapture`.
 //! With `ERAFT_FULL` set there are ten times as many runs.
 //!
-//! Not here: snapshots (no log is cut off behind what all replicas have), the config group, partitions, and
+//! Not here: snapshots (no log is cut off behind what all replicas have), the config group, and
 //! the state store's own files, which its own tests cut.
 
 mod agenda;

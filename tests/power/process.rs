@@ -107,8 +107,8 @@ impl Process {
         }
     }
 
-    /// A turn of the drivers. No log is cut behind its group's floor, so that nobody ever needs a
-    /// snapshot, which there is none of here.
+    /// A turn of the drivers. No log is cut behind its group's floor, nor behind what its leader knows the
+    /// others to have: so nobody ever needs a snapshot, which there is none of here.
     pub(crate) fn drive(
         &mut self,
         now: Now,
@@ -117,11 +117,12 @@ impl Process {
         let mut out = Output::default();
         for _ in 0..EVENTS_PER_TURN {
             let Some((group, mut event)) = self.inbox.pop_front() else { break };
+            let driver = self.machinery.drivers.get_mut(&group).expect("a group of this node");
             if let Event::StatePersisted(index) = &mut event {
-                *index = (*index).min(floors[&group]);
+                let known = driver.status().peers.iter().map(|peer| peer.matched).min();
+                *index = known.map_or(*index, |known| known.min(*index)).min(floors[&group]);
             }
             let mut effects = Effects::default();
-            let driver = self.machinery.drivers.get_mut(&group).expect("a group of this node");
             driver.handle(event, now, &mut effects);
             self.carry_out(group, effects, &mut out)?;
         }

@@ -40,6 +40,8 @@ pub(crate) struct Report {
     pub(crate) deaths: u64,
     /// Single disks that failed.
     pub(crate) broken_disks: u64,
+    /// Times that a node heard nothing for a while.
+    pub(crate) silences: u64,
 }
 
 /// Does what the plan says, and judges it. A panic inside is a violation as well.
@@ -82,6 +84,7 @@ fn work(plan: &Plan) -> Result<Report, Violation> {
         lost_messages: cluster.network.lost,
         deaths: cluster.faults.deaths,
         broken_disks: cluster.faults.broken_disks,
+        silences: cluster.faults.silences,
         ..report
     })
 }
@@ -90,6 +93,7 @@ fn work(plan: &Plan) -> Result<Report, Violation> {
 /// replicas must become equal.
 pub(crate) fn finish(cluster: &mut Cluster) -> Result<(), Violation> {
     cluster.plan.faults = false;
+    cluster.network.heal();
     for node in &mut cluster.nodes {
         node.calm();
     }

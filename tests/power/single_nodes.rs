@@ -4,30 +4,25 @@ use super::checks::Violation;
 use super::cluster::{Cluster, Stop};
 use super::node::Death;
 use super::plan::Plan;
-use super::run::{finish, must, seeds};
+use super::run::{Report, finish, must, seeds};
 use super::start::GROUPS;
 use eraft::store::disk::Crash;
 
 #[test]
 fn single_nodes_die_and_come_back() {
-    let (mut deaths, mut broken_disks, mut acknowledged, mut leads, mut compactions) =
-        (0, 0, 0, 0, 0);
     let count = seeds(60);
-    for seed in 1001..=1000 + count {
-        let report = must(&Plan { faults: true, ..Plan::calm(seed, 150) });
-        deaths += report.deaths;
-        broken_disks += report.broken_disks;
-        acknowledged += report.acknowledged;
-        leads += report.leads as u64;
-        compactions += report.compactions;
-    }
-    println!(
-        "{deaths} deaths, {broken_disks} broken disks, {acknowledged} writes, {leads} leads, {compactions} compactions"
-    );
-    assert!(
-        deaths > 2 * count && broken_disks > count && leads > 3 * count,
-        "too little went wrong"
-    );
+    let all: Vec<_> = (1001..=1000 + count)
+        .map(|seed| must(&Plan { faults: true, ..Plan::calm(seed, 150) }))
+        .collect();
+    let sum = |number: fn(&Report) -> u64| all.iter().map(number).sum::<u64>();
+    let (deaths, disks) = (sum(|report| report.deaths), sum(|report| report.broken_disks));
+    let (leads, silences) = (sum(|report| report.leads as u64), sum(|report| report.silences));
+    let (writes, unknown) = (sum(|report| report.acknowledged), sum(|report| report.unknown));
+    let compactions = sum(|report| report.compactions);
+    println!("{deaths} deaths, {disks} broken disks, {silences} silences, {leads} leads");
+    println!("{writes} writes, {unknown} unknown, {compactions} compactions");
+    assert!(deaths > 2 * count && disks > count && silences > count, "too little went wrong");
+    assert!(leads > 3 * count && compactions > 10 * count && writes > 300 * count);
 }
 
 #[test]
