@@ -21,6 +21,7 @@ mod scale;
 mod status;
 mod stop;
 
+mod bad_disk;
 mod bad_quic;
 mod bad_resp;
 mod bad_start;

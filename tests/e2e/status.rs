@@ -51,6 +51,12 @@ impl Group {
     pub(crate) fn commit(&self) -> u64 {
         self.replicas.iter().map(|replica| replica.commit).max().unwrap_or(0)
     }
+
+    /// What its replica on a node is.
+    pub(crate) fn role_on(&self, node: u16) -> Option<&str> {
+        let replica = self.replicas.iter().find(|replica| replica.node == node);
+        replica.map(|replica| replica.role.as_str())
+    }
 }
 
 impl Status {

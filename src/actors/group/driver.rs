@@ -16,14 +16,19 @@ use super::reads::Reads;
 use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber, Term};
 use crate::limits;
 use crate::net::message::{Answer, Outcome, Refusal, Unit};
-use crate::raft::{Message, ProposeError, Raft, Ready, Role, SnapshotMeta, Status, StepError};
+use crate::raft::{
+    Message, ProgressState, ProposeError, Raft, Ready, Role, SnapshotMeta, Status, StepError,
+};
 use crate::store::wal::{LogOp, LogWrite};
 use crate::time::{MonoMillis, UnixMillis};
 use std::collections::VecDeque;
 
-/// Entries of this replica that may be on their way to disk before further units wait to be put into
-/// one entry together. That wait is what makes batches; there are no timers.
-const PROPOSALS_IN_FLIGHT_MAX: usize = 2;
+/// While so many entries of this leader are not committed yet, further units wait to be put into one
+/// entry together, until there are enough for a full one (RFC 896, Nagle, with entries for segments).
+/// That wait is what makes batches; there are no timers.
+const ENTRIES_IN_FLIGHT: usize = 2;
+/// So many units are worth an entry however many are in flight.
+const FULL_ENTRY_UNITS: usize = 64;
 /// How long the leader waits for a tick entry that expires keys before it proposes another.
 const DUE_RETRY_MILLIS: u64 = 1_000;
 /// What an entry takes besides its commands, bytes: more than its header.
@@ -63,7 +68,6 @@ pub struct Driver {
 struct Unsynced {
     number: ReadyNumber,
     writes: bool,
-    proposal: bool,
     messages: Vec<Message>,
 }
 
@@ -212,10 +216,7 @@ impl Driver {
                 self.snapshot_installed(meta, applied, out);
             }
             Event::Unreachable(peer) => self.raft.report_unreachable(peer),
-            Event::Transfer(to) => {
-                // Refused when it makes no sense (not the leader, unknown peer): then nothing changes.
-                let _ = self.raft.transfer_leader(to);
-            }
+            Event::Transfer(to) => self.transfer(to),
             Event::DiskLow(low) => self.disk_low = low,
             Event::Stop => {
                 self.stopping = true;
@@ -223,6 +224,19 @@ impl Driver {
             }
         }
         self.turn(now, out);
+    }
+
+    /// Hands the lead over, unless the target is silent or behind: it would hold up every proposal for an
+    /// election time-out and then not lead. Who wants the transfer asks again.
+    fn transfer(&mut self, to: NodeId) {
+        let status = self.raft.status();
+        let target = status.peers.iter().find(|peer| peer.id == to);
+        if target
+            .is_some_and(|peer| peer.state == ProgressState::Replicate && peer.next > status.last)
+        {
+            // Refused when it makes no sense (another transfer, no voter): then nothing changes.
+            let _ = self.raft.transfer_leader(to);
+        }
     }
 
     fn tick(&mut self, now: Now) {
@@ -399,8 +413,7 @@ impl Driver {
             self.refuse_queued(Refusal::NotLeader(self.lead.leader), out);
             return;
         }
-        let in_flight = self.unsynced.iter().filter(|ready| ready.proposal).count();
-        if in_flight >= PROPOSALS_IN_FLIGHT_MAX {
+        if self.proposals.entries() >= ENTRIES_IN_FLIGHT && self.queued.len() < FULL_ENTRY_UNITS {
             return;
         }
         let Some(time) = self.clock.stamp(now.median, now.mono) else {
@@ -466,7 +479,6 @@ impl Driver {
         }
         out.messages.append(&mut ready.messages);
         let (writes, needs_persist) = (ready.must_sync, ready.needs_persist());
-        let proposal = self.lead.role == Role::Leader && !ready.entries.is_empty();
         if writes {
             self.proposals.overwrite(&ready.entries);
             for entry in &ready.entries {
@@ -484,7 +496,7 @@ impl Driver {
         }
         if needs_persist {
             let (number, messages) = (ready.number, ready.after_persist);
-            self.unsynced.push_back(Unsynced { number, writes, proposal, messages });
+            self.unsynced.push_back(Unsynced { number, writes, messages });
             if !writes && self.unsynced.len() == 1 {
                 self.persisted(number, out);
             }

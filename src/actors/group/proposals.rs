@@ -26,6 +26,12 @@ impl Proposals {
         self.units
     }
 
+    /// Entries that wait.
+    #[must_use]
+    pub(super) fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
     /// An entry with these units' commands was proposed.
     pub(super) fn push(&mut self, index: Index, term: Term, routes: Vec<Route>) {
         // Proposing again at or below an index means that what stood there was overwritten; the core

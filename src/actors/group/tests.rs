@@ -162,3 +162,34 @@ fn a_driver_that_is_given_up_leaves_no_unit_without_a_word() {
     let not_done = Outcome::NotDone(Refusal::NoReplica);
     assert_eq!(outcomes, [(1, Outcome::Unknown), (2, not_done)]);
 }
+
+#[test]
+fn a_silent_replica_is_not_offered_the_lead() {
+    let mut bench = Bench::new();
+    bench.handle(Event::Transfer(NodeId(3)));
+    assert_eq!(bench.driver.status().transfer, None, "proposals would wait for nothing");
+    bench.send(1, set(1));
+    assert_eq!(bench.applied, bench.driver.status().last);
+    bench.handle(Event::Transfer(FRIEND));
+    assert_eq!(bench.driver.status().transfer, Some(FRIEND));
+}
+
+#[test]
+fn units_wait_for_a_commit_while_two_entries_are_not_committed() {
+    let mut bench = Bench::new();
+    let before = bench.driver.status().last;
+    bench.friend = false;
+    for unit in 0..40 {
+        bench.send(unit, set(1));
+    }
+    assert_eq!(bench.driver.status().last.0, before.0 + 2);
+    for unit in 40..80 {
+        bench.send(unit, set(1));
+    }
+    assert_eq!(bench.driver.status().last.0, before.0 + 3, "enough for a full entry");
+    bench.friend = true;
+    for _ in 0..20 {
+        bench.handle(Event::Tick);
+    }
+    assert_eq!(bench.applied.0, before.0 + 4);
+}
