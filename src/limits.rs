@@ -49,11 +49,11 @@ pub const CHUNK_BYTES: usize = 512 * 1024;
 /// Rows applied and not yet written to the state store, bytes; over it apply pauses.
 pub const OVERLAY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Where the state writer stops collecting one batch, bytes.
-pub const STATE_BATCH_BYTES: usize = 4 * 1024 * 1024;
+pub const STATE_BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Rows kept ready in front of the state store, bytes.
 pub const ROW_CACHE_BYTES: usize = 64 * 1024 * 1024;
 /// A memtable of the state store, bytes; it is rotated by us, not by fjall.
-pub const MEMTABLE_BYTES: u64 = 32 * 1024 * 1024;
+pub const MEMTABLE_BYTES: u64 = 64 * 1024 * 1024;
 /// The state store's block cache, bytes.
 pub const BLOCK_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Rows wait this long for others, milliseconds, before they are written to the store: they are in the
 /// log already, and rows written again meanwhile are written once.
-const FREEZE_MILLIS: u64 = 100;
+const FREEZE_MILLIS: u64 = 500;
 /// Answers kept back until the sink gets them all together.
 const ANSWERS_MAX: usize = 512;
 

@@ -10,9 +10,16 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// So many commands may wait for the thread without waking it.
+const UNHURRIED_MAX: usize = 32;
+
 #[derive(Debug, Default)]
 struct Queue {
     commands: Vec<ApplyCommand>,
+    /// What has come is worth waking the thread.
+    urgent: bool,
+    /// The thread sleeps.
+    asleep: bool,
     stopped: bool,
 }
 
@@ -24,13 +31,31 @@ pub struct ApplyInbox(Arc<(Mutex<Queue>, Condvar)>);
 impl ApplyInbox {
     /// Hands a command over. After the thread has stopped, it is dropped.
     pub fn push(&self, command: ApplyCommand) {
+        self.hand_over(Some(command), true);
+    }
+
+    /// Hands over work that nobody waits for: what a follower applies. It is done with the next thing
+    /// that somebody does wait for, once there are some such, or at the next [`ApplyInbox::hurry`]: to
+    /// be woken for each would cost the thread more than the work.
+    pub fn push_unhurried(&self, command: ApplyCommand) {
+        self.hand_over(Some(command), false);
+    }
+
+    /// What was handed over unhurriedly has waited long enough.
+    pub fn hurry(&self) {
+        self.hand_over(None, true);
+    }
+
+    fn hand_over(&self, command: Option<ApplyCommand>, urgent: bool) {
         let (queue, wake) = &*self.0;
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
         if queue.stopped {
             return;
         }
-        queue.commands.push(command);
-        if queue.commands.len() == 1 {
+        queue.commands.extend(command);
+        let waiting = queue.commands.len();
+        queue.urgent |= (urgent && waiting > 0) || waiting >= UNHURRIED_MAX;
+        if queue.urgent && std::mem::take(&mut queue.asleep) {
             wake.notify_one();
         }
     }
@@ -55,17 +80,19 @@ impl ApplyInbox {
 
     fn take(&self, wait: Option<Duration>) -> Vec<ApplyCommand> {
         let (queue, wake) = &*self.0;
-        let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.asleep = !queue.urgent;
         let mut queue = match wait {
             None => wake
-                .wait_while(queue, |queue| queue.commands.is_empty())
+                .wait_while(queue, |queue| !queue.urgent)
                 .unwrap_or_else(PoisonError::into_inner),
             Some(wait) => {
-                wake.wait_timeout_while(queue, wait, |queue| queue.commands.is_empty())
+                wake.wait_timeout_while(queue, wait, |queue| !queue.urgent)
                     .unwrap_or_else(PoisonError::into_inner)
                     .0
             }
         };
+        (queue.urgent, queue.asleep) = (false, false);
         std::mem::take(&mut queue.commands)
     }
 
@@ -122,5 +149,50 @@ impl ApplyThread {
         self.inbox.push(ApplyCommand::Stop);
         // A panic was reported where it happened.
         let _ = self.thread.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_urgent(inbox: &ApplyInbox) -> bool {
+        inbox.0.0.lock().expect("nobody panicked").urgent
+    }
+
+    #[test]
+    fn what_nobody_waits_for_wakes_nobody() {
+        let inbox = ApplyInbox::default();
+        inbox.hurry();
+        assert!(!is_urgent(&inbox), "there is nothing to do");
+        for _ in 1..UNHURRIED_MAX {
+            inbox.push_unhurried(ApplyCommand::Stop);
+        }
+        assert!(!is_urgent(&inbox));
+        inbox.push_unhurried(ApplyCommand::Stop);
+        assert!(is_urgent(&inbox), "there is enough of it");
+        assert_eq!(inbox.take(None).len(), UNHURRIED_MAX);
+
+        inbox.push_unhurried(ApplyCommand::Stop);
+        assert!(!is_urgent(&inbox));
+        inbox.hurry();
+        assert_eq!(inbox.take(None).len(), 1, "it has waited long enough");
+
+        inbox.push_unhurried(ApplyCommand::Stop);
+        inbox.push(ApplyCommand::Stop);
+        assert_eq!(inbox.take(None).len(), 2, "it goes along, in order");
+    }
+
+    #[test]
+    fn a_sleeping_thread_is_woken_for_what_is_urgent() {
+        let inbox = ApplyInbox::default();
+        let own = inbox.clone();
+        let thread = std::thread::spawn(move || own.take(None).len());
+        while !inbox.0.0.lock().expect("nobody panicked").asleep {
+            std::thread::yield_now();
+        }
+        inbox.push_unhurried(ApplyCommand::Stop);
+        inbox.push(ApplyCommand::Stop);
+        assert_eq!(thread.join().expect("it does not panic"), 2);
     }
 }

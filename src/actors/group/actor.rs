@@ -113,6 +113,9 @@ pub struct GroupActor {
 /// The median of the voters' clocks is taken anew after this, milliseconds; until then it goes on by itself.
 const MEDIAN_MILLIS: u64 = 5;
 
+/// Entries of which nobody waits for the replies are applied in no hurry, unless they are larger, bytes.
+const UNHURRIED_BYTES_MAX: usize = 64 * 1024;
+
 /// What a panic throws away.
 struct Core {
     driver: Driver,
@@ -306,6 +309,7 @@ impl GroupActor {
             return;
         }
         self.last_tick = Some(now);
+        self.seed.apply.hurry();
         if self.core.is_some() {
             self.run(Event::Tick, context);
         }
@@ -353,11 +357,14 @@ impl GroupActor {
         }
         if !effects.apply.is_empty() {
             self.count(&effects.apply);
-            self.seed.apply.push(ApplyCommand::Work {
-                group,
-                generation: self.generation,
-                items: effects.apply,
-            });
+            let items = effects.apply;
+            let awaited = self.seed.kind == PayloadKind::Config || items.iter().any(is_awaited);
+            let work = ApplyCommand::Work { group, generation: self.generation, items };
+            if awaited {
+                self.seed.apply.push(work);
+            } else {
+                self.seed.apply.push_unhurried(work);
+            }
         }
         if !effects.answers.is_empty() {
             self.seed.shared.deliver_all(effects.answers);
@@ -591,6 +598,17 @@ impl GroupActor {
         self.metrics.sessions.set(gauge(stats.sessions));
         for peer in &status.peers {
             self.metrics.lag(peer.id, status.last.0.saturating_sub(peer.matched.0));
+        }
+    }
+}
+
+/// Whether somebody waits for this work, or it is so large that it should not wait for other work.
+fn is_awaited(item: &ApplyItem) -> bool {
+    match item {
+        ApplyItem::Reads(..) => true,
+        ApplyItem::Entries(entries) => {
+            let bytes = entries.iter().map(|(entry, _)| entry.data.len()).sum::<usize>();
+            bytes > UNHURRIED_BYTES_MAX || entries.iter().any(|(_, routes)| !routes.is_empty())
         }
     }
 }
