@@ -4,6 +4,7 @@
 //! Its keys always fit the store: never empty, never longer than [`ROW_KEY_BYTES_MAX`]. (A key outside
 //! that range would panic inside fjall.)
 
+use super::key::RowKey;
 use crate::ids::{GroupId, Index};
 use crate::rows::prefix_end;
 use bytes::Bytes;
@@ -16,7 +17,7 @@ pub(super) const ROW_KEY_BYTES_MAX: usize = 65_535;
 pub const ROW_OVERHEAD_BYTES: usize = 96;
 
 /// Rows in key order; `None` removes the row.
-pub(super) type RowMap = BTreeMap<Vec<u8>, Option<Bytes>>;
+pub(super) type RowMap = BTreeMap<RowKey, Option<Bytes>>;
 
 /// The number of a frozen batch of one overlay: 1, 2, 3, …
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,7 +73,7 @@ impl Batch {
 
     /// The rows in key order; `None` removes the row.
     pub fn rows(&self) -> impl Iterator<Item = (&[u8], Option<&Bytes>)> {
-        self.rows.iter().map(|(key, value)| (key.as_slice(), value.as_ref()))
+        self.rows.iter().map(|(key, value)| (key.bytes(), value.as_ref()))
     }
 
     /// Up to where each group is applied with this batch.
@@ -101,7 +102,7 @@ impl Batch {
 
     /// What this batch says about `key`: nothing, "removed" or a value.
     pub(super) fn get(&self, key: &[u8]) -> Option<&Option<Bytes>> {
-        self.rows.get(key)
+        self.rows.get(&RowKey::from(key))
     }
 
     pub(super) fn map(&self) -> &RowMap {
@@ -117,7 +118,7 @@ impl Batch {
         );
         let key_bytes = key.len() + ROW_OVERHEAD_BYTES;
         self.bytes += value_bytes(value.as_ref());
-        let before = self.rows.insert(key, value);
+        let before = self.rows.insert(RowKey::from(key), value);
         match &before {
             Some(value) => self.bytes -= value_bytes(value.as_ref()),
             None => self.bytes += key_bytes,
@@ -128,9 +129,11 @@ impl Batch {
     /// Forgets what was said about keys with this prefix, and about `group`.
     pub(super) fn discard(&mut self, prefix: &[u8], group: GroupId) {
         self.applied.remove(&group);
-        let gone = self.rows.extract_if(prefix.to_vec()..prefix_end(prefix), |_, _| true);
+        let gone = self
+            .rows
+            .extract_if(RowKey::from(prefix)..RowKey::from(prefix_end(prefix)), |_, _| true);
         for (key, value) in gone {
-            self.bytes -= key.len() + ROW_OVERHEAD_BYTES + value_bytes(value.as_ref());
+            self.bytes -= key.bytes().len() + ROW_OVERHEAD_BYTES + value_bytes(value.as_ref());
         }
     }
 
@@ -141,8 +144,10 @@ impl Batch {
                 self.set(key, value);
             }
             None => {
+                let key = RowKey::from(key);
                 if let Some(value) = self.rows.remove(&key) {
-                    self.bytes -= key.len() + ROW_OVERHEAD_BYTES + value_bytes(value.as_ref());
+                    self.bytes -=
+                        key.bytes().len() + ROW_OVERHEAD_BYTES + value_bytes(value.as_ref());
                 }
             }
         }

@@ -6,6 +6,7 @@
 //! nothing is ever searched for a victim. Must hold: what it says of a key is the newest there is.
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 /// What a cached row costs besides its key and value, about, bytes.
@@ -13,8 +14,8 @@ const ROW_BYTES: usize = 96;
 
 /// See the module.
 pub(super) struct RowCache {
-    young: HashMap<Box<[u8]>, Option<Bytes>>,
-    old: HashMap<Box<[u8]>, Option<Bytes>>,
+    young: HashMap<Box<[u8]>, Option<Bytes>, RandomState>,
+    old: HashMap<Box<[u8]>, Option<Bytes>, RandomState>,
     young_bytes: usize,
     /// Bytes at which the young generation grows old: half of what the cache may hold.
     half_bytes: usize,
@@ -24,8 +25,8 @@ impl RowCache {
     /// A cache of at most about so many bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
         Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
+            young: HashMap::default(),
+            old: HashMap::default(),
             young_bytes: 0,
             half_bytes: bytes_max / 2,
         }

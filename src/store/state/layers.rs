@@ -4,6 +4,7 @@
 //! removals too, because the reader below needs them to hide older rows.
 
 use super::batch::{Batch, RowMap};
+use super::key::RowKey;
 use bytes::Bytes;
 use std::collections::btree_map;
 use std::iter::Peekable;
@@ -12,7 +13,7 @@ use std::ops::Bound;
 /// The rows of some batches in key order, each key once.
 pub(super) struct Layers<'a> {
     /// Newest first. There are few (see `FROZEN_BATCHES_MAX`), so the smallest head is found by looking.
-    layers: Vec<Peekable<btree_map::Range<'a, Vec<u8>, Option<Bytes>>>>,
+    layers: Vec<Peekable<btree_map::Range<'a, RowKey, Option<Bytes>>>>,
 }
 
 impl<'a> Layers<'a> {
@@ -25,18 +26,18 @@ impl<'a> Layers<'a> {
         if from >= to {
             return Self { layers: Vec::new() };
         }
-        let bounds = (Bound::Included(from), Bound::Excluded(to));
-        Self::of(newest_first, |rows| rows.range::<[u8], _>(bounds))
+        let bounds = (Bound::Included(RowKey::from(from)), Bound::Excluded(RowKey::from(to)));
+        Self::of(newest_first, |rows| rows.range((bounds.0.as_ref(), bounds.1.as_ref())))
     }
 
     /// All rows.
     pub(super) fn all(newest_first: impl Iterator<Item = &'a Batch>) -> Self {
-        Self::of(newest_first, |rows| rows.range::<[u8], _>(..))
+        Self::of(newest_first, |rows| rows.range(..))
     }
 
     fn of(
         newest_first: impl Iterator<Item = &'a Batch>,
-        cut: impl Fn(&'a RowMap) -> btree_map::Range<'a, Vec<u8>, Option<Bytes>>,
+        cut: impl Fn(&'a RowMap) -> btree_map::Range<'a, RowKey, Option<Bytes>>,
     ) -> Self {
         let mut layers: Vec<_> = newest_first.map(|batch| cut(batch.map()).peekable()).collect();
         layers.retain_mut(|layer| layer.peek().is_some());
@@ -45,7 +46,7 @@ impl<'a> Layers<'a> {
 
     /// The smallest key not yet taken.
     pub(super) fn peek_key(&mut self) -> Option<&'a [u8]> {
-        self.layers.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| key.as_slice())).min()
+        self.layers.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| key.bytes())).min()
     }
 }
 
@@ -54,12 +55,12 @@ impl<'a> Iterator for Layers<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let [only] = self.layers.as_mut_slice() {
-            return only.next().map(|(key, value)| (key.as_slice(), value.as_ref()));
+            return only.next().map(|(key, value)| (key.bytes(), value.as_ref()));
         }
         let key = self.peek_key()?;
         let mut newest = None;
         for layer in &mut self.layers {
-            if let Some((_, value)) = layer.next_if(|(other, _)| other.as_slice() == key) {
+            if let Some((_, value)) = layer.next_if(|(other, _)| other.bytes() == key) {
                 newest = newest.or(Some((key, value.as_ref())));
             }
         }

@@ -24,6 +24,7 @@ mod conformance;
 mod filter;
 mod fjall;
 mod journal;
+mod key;
 mod layers;
 mod model;
 mod overlay;
