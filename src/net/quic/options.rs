@@ -4,7 +4,7 @@
 //! unread (`stream_window`) is well below what the connection may have unread or unacknowledged, so the
 //! raft lane always finds room.
 
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, IdleTimeout, TransportConfig, VarInt};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +28,11 @@ pub const REDIAL_MIN: Duration = Duration::from_millis(50);
 /// See [`REDIAL_MIN`]. Together with [`DIAL_TIMEOUT`] this bounds how long a node that came back waits
 /// for its peers. A dial costs about 0.1 ms of CPU, so a dead peer is cheap all the same.
 pub const REDIAL_MAX: Duration = Duration::from_millis(500);
+/// A peer acknowledges after so many packets or after this time, whichever is first: Raft's answers travel
+/// the other way anyway and carry the acknowledgements, so that packets of their own would only cost.
+const ACK_PACKETS: u32 = 20;
+/// See [`ACK_PACKETS`].
+const ACK_DELAY: Duration = Duration::from_millis(5);
 
 /// How an endpoint behaves. `Default` is meant for a LAN.
 #[derive(Clone, Copy, Debug)]
@@ -82,8 +87,11 @@ impl Options {
             Allows::Nothing => (0, 0),
         };
         let idle = u32::try_from(self.idle_timeout.as_millis()).unwrap_or(u32::MAX);
+        let mut acks = AckFrequencyConfig::default();
+        acks.ack_eliciting_threshold(VarInt::from_u32(ACK_PACKETS)).max_ack_delay(Some(ACK_DELAY));
         let mut config = TransportConfig::default();
         config
+            .ack_frequency_config(Some(acks))
             .max_concurrent_uni_streams(VarInt::from_u32(uni))
             .max_concurrent_bidi_streams(VarInt::from_u32(bidi))
             .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle))))
