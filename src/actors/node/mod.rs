@@ -4,6 +4,7 @@ mod admin;
 mod birth;
 mod host;
 mod inbound;
+mod scheduling;
 mod settings;
 mod start;
 

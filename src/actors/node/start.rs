@@ -4,6 +4,7 @@ use super::admin::{Admin, serve_routed};
 use super::birth::Birthplace;
 use super::host::Host;
 use super::inbound::{NodeInbound, watch_gone};
+use super::scheduling;
 use super::settings::NodeSettings;
 use crate::actors::apply::{Applier, ApplyInbox, ApplyThread, Live};
 use crate::actors::gc::{GcSeed, GcWorker};
@@ -53,12 +54,16 @@ fn trouble(error: impl std::fmt::Display) -> StartError {
 /// # Errors
 /// When it cannot start, or its disk fails; in words for the person in front of it.
 pub fn run(settings: NodeSettings) -> Result<(), StartError> {
+    if let Err(error) = scheduling::in_batches() {
+        tracing::info!("the threads are scheduled as any other: {error}");
+    }
     let render = metrics::install().map_err(trouble)?;
     let home = Home::open(&settings.data_dir, settings.node).map_err(trouble)?;
     let identity =
         Identity::load(&settings.certs_dir, Role::Node(settings.node)).map_err(trouble)?;
     let storage = Storage::open(&home, &settings)?;
-    System::new().block_on(serve(settings, home, identity, storage, render))
+    System::with_tokio_rt(scheduling::runtime)
+        .block_on(serve(settings, home, identity, storage, render))
 }
 
 /// What was found on the disk.
@@ -236,7 +241,8 @@ async fn serve(
             .map_err(trouble)?;
 
     // Workers: this thread is the first.
-    let others: Vec<Arbiter> = (1..settings.workers).map(|_| Arbiter::new()).collect();
+    let others: Vec<Arbiter> =
+        (1..settings.workers).map(|_| Arbiter::with_tokio_rt(scheduling::runtime)).collect();
     let mut arbiters = vec![Arbiter::current()];
     arbiters.extend(others.iter().map(Arbiter::handle));
     let mut inboxes = Vec::new();
