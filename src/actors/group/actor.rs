@@ -106,6 +106,8 @@ pub struct GroupActor {
     /// store still when the driver is built anew.
     newest_rows: RowGeneration,
     last_tick: Option<MonoMillis>,
+    /// Work was handed to the apply thread since the last tick that did not wake it.
+    apply_unhurried: bool,
     /// The median of the voters' clocks, and when it was taken.
     median: Option<(MonoMillis, Option<UnixMillis>)>,
 }
@@ -140,6 +142,7 @@ impl GroupActor {
             effects: Effects::default(),
             newest_rows: RowGeneration(0),
             last_tick: None,
+            apply_unhurried: false,
             median: None,
         }
     }
@@ -309,7 +312,9 @@ impl GroupActor {
             return;
         }
         self.last_tick = Some(now);
-        self.seed.apply.hurry();
+        if std::mem::take(&mut self.apply_unhurried) {
+            self.seed.apply.hurry();
+        }
         if self.core.is_some() {
             self.run(Event::Tick, context);
         }
@@ -363,6 +368,7 @@ impl GroupActor {
             if awaited {
                 self.seed.apply.push(work);
             } else {
+                self.apply_unhurried = true;
                 self.seed.apply.push_unhurried(work);
             }
         }
