@@ -54,8 +54,8 @@ pub(super) fn judge(answer: Result<impl AsRef<[u8]>, RequestError>) -> Verdict {
             Some(reply) => Verdict::Done(reply),
             None => unreachable!("one was counted"),
         },
-        Some(Outcome::NotDone(Refusal::DiskLow)) => {
-            Verdict::Never(ClientError::NotDone(Refusal::DiskLow.to_string()))
+        Some(Outcome::NotDone(refusal @ (Refusal::DiskLow | Refusal::TooLarge))) => {
+            Verdict::Never(ClientError::NotDone(refusal.to_string()))
         }
         Some(Outcome::NotDone(refusal)) => {
             again(false, refusal == Refusal::Stopping, refusal.to_string())
@@ -133,8 +133,10 @@ mod tests {
 
     #[test]
     fn what_will_never_work_is_not_tried_again() {
-        let full = executed(Outcome::NotDone(Refusal::DiskLow));
-        assert!(matches!(full, Verdict::Never(ClientError::NotDone(_))));
+        for refusal in [Refusal::DiskLow, Refusal::TooLarge] {
+            let settled = executed(Outcome::NotDone(refusal));
+            assert!(matches!(settled, Verdict::Never(ClientError::NotDone(_))));
+        }
         let forgotten = Reply::Error(ReplyError::outcome_unknown("the request is too old"));
         let forgotten = executed(Outcome::Done(vec![forgotten]));
         assert!(matches!(forgotten, Verdict::Never(ClientError::OutcomeUnknown(_))));
