@@ -40,6 +40,24 @@ impl Membership {
         all
     }
 
+    /// Whether a decision needs a majority of two lists.
+    #[must_use]
+    pub fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Whether it is sorted, nobody has two roles, and only a joint configuration has what belongs to
+    /// one.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        self.is_sorted()
+            && !self.learners.iter().any(|&id| self.is_voter(id))
+            && self.learners_next.iter().all(|id| {
+                self.outgoing.binary_search(id).is_ok() && self.voters.binary_search(id).is_err()
+            })
+            && (self.is_joint() || !self.auto_leave)
+    }
+
     /// Whether its lists are sorted and without duplicates, as everything here relies on.
     #[must_use]
     pub fn is_sorted(&self) -> bool {

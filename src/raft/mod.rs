@@ -111,6 +111,7 @@
 //! | `log`, `terms`, `writes`, `apply`, `restore`, `queue` | the log, between memory and disk |
 
 mod apply;
+pub mod change;
 mod config;
 mod display;
 mod election;
@@ -141,11 +142,12 @@ mod transfer;
 mod uncommitted;
 mod writes;
 
+pub use change::{Change, ChangeError, ChangeKind, MembershipChange, Transition};
 pub use config::{Config, ConfigError};
 pub use entry::{Entry, EntryKind, HardState, Membership, SnapshotMeta};
 pub use leader::ProposeError;
 pub use message::{Message, MessageBody, RejectHint};
-pub use progress::ProgressState;
+pub use progress::{ProgressState, first_probe};
 pub use read::{ReadContext, ReadError, ReadState};
 pub use ready::{Fetch, Ready, SnapshotNeeded, SoftState};
 pub use replica::Raft;

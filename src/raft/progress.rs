@@ -44,6 +44,13 @@ pub(super) enum Step {
     Snapshot,
 }
 
+/// Where a leader whose log ends with `last` begins to look for a newcomer's log: most likely at
+/// nothing, but one that was given the state beforehand may have it all.
+#[must_use]
+pub fn first_probe(last: Index) -> Index {
+    last.max(Index(1))
+}
+
 /// One peer.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
