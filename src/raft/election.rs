@@ -1,7 +1,9 @@
 //! Elections: asking for votes, giving them, and counting them.
 //!
-//! A vote is given at most once per term, and leaves this replica only when it is on disk; so does a
-//! candidate's request, whose own vote must not be forgotten either. A pre-vote promises nothing.
+//! A vote is given at most once per term, and leaves this replica only when it is on disk; a
+//! candidate's own vote counts only then. Its requests may leave earlier, unless they speak of entries
+//! that are not on disk: after a crash it could stand in the same term again, without those entries, and
+//! would be elected by the answers to its first request. A pre-vote promises nothing.
 
 use super::message::MessageBody;
 use super::quorum::VoteResult;
@@ -11,9 +13,10 @@ use crate::ids::{Index, NodeId, Term};
 
 impl Raft {
     /// Starts an election now, without waiting for the time-out. Nothing happens if this replica
-    /// leads already, has no vote, or has a state that is older than its log's start.
+    /// leads already, has no vote, has a state that is older than its log's start, or has yet to
+    /// apply a committed change of the membership.
     pub fn campaign(&mut self) {
-        if matches!(self.role, RoleState::Leader(_)) || !self.is_promotable() {
+        if matches!(self.role, RoleState::Leader(_)) || !self.may_campaign() {
             return;
         }
         if self.config.pre_vote {
@@ -21,6 +24,11 @@ impl Raft {
         } else {
             self.become_candidate(false);
         }
+    }
+
+    /// Whether this replica may stand for election now.
+    pub(super) fn may_campaign(&self) -> bool {
+        self.is_promotable() && !self.has_unapplied_change()
     }
 
     fn become_pre_candidate(&mut self) {
@@ -45,9 +53,14 @@ impl Raft {
         self.restart_election_clock();
         self.role = RoleState::Candidate(Votes::default());
         let (last_index, last_term) = (self.log.last_index(), self.log.last_term());
+        let durable = self.log.durable() == last_index;
         for voter in self.other_voters() {
             let body = MessageBody::Vote { last_index, last_term, transfer };
-            self.send_after_persist(voter, body);
+            if durable {
+                self.send(voter, body);
+            } else {
+                self.send_after_persist(voter, body);
+            }
         }
     }
 

@@ -128,6 +128,7 @@ pub mod quorum;
 mod random;
 mod read;
 mod ready;
+mod reconfigure;
 mod replica;
 mod replication;
 mod restore;
@@ -143,8 +144,9 @@ mod uncommitted;
 mod writes;
 
 pub use change::{Change, ChangeError, ChangeKind, MembershipChange, Transition};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, Lease};
 pub use entry::{Entry, EntryKind, HardState, Membership, SnapshotMeta};
+pub use follower::LeasesOn;
 pub use leader::ProposeError;
 pub use message::{Message, MessageBody, RejectHint};
 pub use progress::{ProgressState, first_probe};

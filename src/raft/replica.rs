@@ -93,7 +93,7 @@ impl Raft {
         } else {
             self.expire_forwarded();
             self.election_elapsed = self.election_elapsed.saturating_add(1);
-            if self.election_elapsed >= self.election_timeout && self.is_promotable() {
+            if self.election_elapsed >= self.election_timeout {
                 self.campaign();
             }
         }
@@ -130,6 +130,7 @@ impl Raft {
     /// When `index` was not handed out yet.
     pub fn applied(&mut self, index: Index) {
         self.apply.applied(index);
+        self.leave_joint_by_itself();
     }
 
     /// The log up to and including `through` may be forgotten: all of it is applied, and the state

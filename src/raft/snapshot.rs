@@ -8,7 +8,7 @@ use super::ready::SnapshotNeeded;
 use super::replica::Raft;
 use super::role::RoleState;
 use super::step::StepError;
-use crate::ids::{Index, NodeId};
+use crate::ids::{Index, NodeId, Term};
 
 /// What became of the log when a snapshot was installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +56,61 @@ impl Raft {
         let conflicts =
             meta.index <= self.log.commit() && self.log.term(meta.index) != Some(meta.term);
         let absurd = meta.index.0 > NUMBER_MAX || meta.term > self.term;
-        if absurd || conflicts || !meta.membership.is_sorted() {
+        if absurd || conflicts || !meta.membership.is_consistent() {
             return Err(InstallError::Foreign);
         }
         Ok(())
+    }
+
+    /// The leader `from` of `term` offers a snapshot that stands for `meta`. Answers whether it is to be
+    /// fetched and installed; if not, the leader is told what this log has. Offers are like messages:
+    /// they may be late, or come twice.
+    ///
+    /// # Errors
+    /// When it cannot be right.
+    pub fn snapshot_offered(
+        &mut self,
+        from: NodeId,
+        term: Term,
+        meta: &SnapshotMeta,
+    ) -> Result<bool, StepError> {
+        if from == self.config.id {
+            return Err(StepError::WrongSender);
+        }
+        if term.0 > NUMBER_MAX || meta.index.0 > NUMBER_MAX || meta.term > term {
+            return Err(StepError::Malformed("a snapshot that nobody can have"));
+        }
+        if term < self.term {
+            return Ok(false);
+        }
+        if term > self.term {
+            self.become_follower(term, Some(from));
+        }
+        self.follow(from)?;
+        let has_it = self.log.term(meta.index) == Some(meta.term) && !self.has_lost_state();
+        if has_it {
+            self.log.commit_to(meta.index);
+        } else if self.check_snapshot(meta).is_ok() {
+            return Ok(true);
+        }
+        let body = MessageBody::AppendResponse { index: self.log.commit(), reject: None };
+        self.send_after_persist(from, body);
+        Ok(false)
+    }
+
+    /// Sends `peer` a snapshot although its log may not need one; answers whether that was begun.
+    pub fn send_snapshot(&mut self, peer: NodeId) -> bool {
+        let applied = self.apply.applied_index();
+        let index_min = self.log.base_index();
+        let Some(progress) = self.leader_mut().and_then(|leader| leader.peer_mut(peer)) else {
+            return false;
+        };
+        if applied < index_min || matches!(progress.state, ProgressState::Snapshot(_)) {
+            return false;
+        }
+        progress.become_snapshot(applied);
+        self.outbox.snapshots.push(SnapshotNeeded { to: peer, index_min });
+        true
     }
 
     /// The state machine *is* now the snapshot that stands for `meta`, durably. Entries handed out

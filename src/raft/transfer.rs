@@ -69,8 +69,9 @@ impl Raft {
             return Err(TransferError::NotVoter(to));
         }
         leader.transfer = Some(Transfer { to, elapsed: 0 });
+        let last = self.log.last_index();
         if let Some(peer) = leader.peer_mut(to) {
-            peer.due = true;
+            peer.due |= peer.matched < last;
         }
         self.finish_transfer(to);
         Ok(())
@@ -99,9 +100,17 @@ impl Raft {
             // One that had not heard of this term's leader yet; now it has.
             _ => {}
         }
-        if self.is_promotable() {
+        if self.may_campaign() {
             self.become_candidate(true);
         }
         Ok(())
+    }
+
+    /// Gives up a transfer under way: this leader leads on, unless the target has been told already
+    /// and wins its election.
+    pub fn abort_transfer(&mut self) {
+        if let Some(leader) = self.leader_mut() {
+            leader.transfer = None;
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod confchange;
 mod folder;
+mod interaction;
 mod quorum;
 mod script;
 mod tally;

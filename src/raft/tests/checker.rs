@@ -54,7 +54,12 @@ impl Checker {
     pub(super) fn sends(&mut self, message: &Message, replica: &Replica) {
         let disk = &replica.disk;
         let vote = match message.body {
-            MessageBody::Vote { .. } => Some(message.from),
+            MessageBody::Vote { last_index, last_term, .. } => {
+                let durable = disk.term(last_index) == Some(last_term)
+                    || replica.checkpoint.applied() >= last_index;
+                assert!(durable, "{message}: it would forget entries that it speaks of");
+                None
+            }
             MessageBody::VoteResponse { granted: true } => Some(message.to),
             MessageBody::AppendResponse { index, reject: None } => {
                 // A durable later term says as much as the entries: they were taken and then cut off,
