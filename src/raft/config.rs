@@ -58,6 +58,16 @@ pub struct Config {
     pub promotion_lag_max: Option<u64>,
     /// Leases for reads; the same everywhere or nowhere. See [`Lease`].
     pub lease: Option<Lease>,
+    /// Whose lead is preferred: the higher number; who is not named has 0. The same everywhere.
+    pub priorities: Vec<(NodeId, u32)>,
+    /// Ticks without any activity after which a group goes to sleep; `None`: never. The caller must
+    /// then watch the nodes itself and call `Raft::wake`.
+    pub quiet_ticks: Option<u32>,
+    /// The disk of this replica has forgotten what it had promised or acknowledged. Nothing that it says
+    /// may count, so it says nothing: it only listens who leads, until its group has removed it and
+    /// added it again as a learner under a new identity of its disk, and it is started anew without
+    /// this.
+    pub forgotten: bool,
     /// Feeds everything random. Must differ between replicas, and between the starts of one replica.
     pub seed: u64,
 }
@@ -110,6 +120,9 @@ impl Config {
             changes_await_commit: true,
             promotion_lag_max: None,
             lease: None,
+            priorities: Vec::new(),
+            quiet_ticks: None,
+            forgotten: false,
             seed,
         }
     }

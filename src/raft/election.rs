@@ -16,7 +16,8 @@ impl Raft {
     /// leads already, has no vote, has a state that is older than its log's start, or has yet to
     /// apply a committed change of the membership.
     pub fn campaign(&mut self) {
-        if matches!(self.role, RoleState::Leader(_)) || !self.may_campaign() {
+        self.wake();
+        if matches!(self.role, RoleState::Leader(_)) || self.is_bound() || !self.may_campaign() {
             return;
         }
         if self.config.pre_vote {
@@ -67,22 +68,49 @@ impl Raft {
     /// A replica asks whether this one would vote for it in `term`.
     pub(super) fn handle_pre_vote(&mut self, from: NodeId, term: Term, last: (Index, Term)) {
         let free = term > self.term || self.could_vote_for(from);
-        if free && self.log.is_not_ahead_of(last.0, last.1) {
+        if free && self.would_rather_lead(from, last) {
+            self.refuse_for_priority(from, true);
+        } else if free && self.log.is_not_ahead_of(last.0, last.1) {
             self.send_in(term, from, MessageBody::PreVoteResponse { granted: true });
         } else {
             self.send(from, MessageBody::PreVoteResponse { granted: false });
+            self.tell_committed(from, last.0);
         }
     }
 
     /// A candidate of this term asks for a vote. Whether it is a voter in the membership known here
     /// is not asked: the candidate may know a newer one.
-    pub(super) fn handle_vote(&mut self, from: NodeId, last: (Index, Term)) {
+    pub(super) fn handle_vote(&mut self, from: NodeId, last: (Index, Term), transfer: bool) {
+        let free = self.vote.is_none() && self.leader().is_none();
+        if free && !transfer && self.would_rather_lead(from, last) {
+            return self.refuse_for_priority(from, false);
+        }
         let granted = self.could_vote_for(from) && self.log.is_not_ahead_of(last.0, last.1);
         if granted {
             self.vote = Some(from);
             self.election_elapsed = 0;
         }
         self.send_after_persist(from, MessageBody::VoteResponse { granted });
+        if !granted {
+            self.tell_committed(from, last.0);
+        }
+    }
+
+    /// A candidate whose log ends with `last` is refused: it may lack only the knowledge that something
+    /// is committed.
+    fn tell_committed(&mut self, to: NodeId, last: Index) {
+        let index = self.log.commit().min(last);
+        if let Some(log_term) = self.log.term(index).filter(|_| index > Index(0)) {
+            self.send(to, MessageBody::Committed { index, log_term });
+        }
+    }
+
+    /// A refuser knows this to be committed. An entry of that place and term is that very entry.
+    pub(super) fn handle_committed(&mut self, index: Index, log_term: Term) {
+        let leads = matches!(self.role, RoleState::Leader(_));
+        if !leads && self.log.term(index) == Some(log_term) {
+            self.log.commit_to(index);
+        }
     }
 
     /// An answer to a pre-vote: granted ones carry the term asked for, refusals the current one.

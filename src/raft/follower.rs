@@ -27,6 +27,8 @@ impl Raft {
             _ => self.become_follower(self.term, Some(from)),
         }
         self.election_elapsed = 0;
+        self.refusals = 0;
+        self.bind();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use super::change::ChangeError;
 use super::config::Config;
 use super::entry::{Entry, EntryKind, Membership};
+use super::lease::LeaseState;
 use super::log::Log;
 use super::message::{Message, MessageBody};
 use super::progress::{News, Progress};
@@ -30,6 +31,11 @@ pub(super) struct Leader {
     /// No change of membership may be proposed before this is applied: the last one, or one of an
     /// earlier term that the log may end with.
     pub(super) change_index: Index,
+    pub(super) lease: LeaseState,
+    /// Election time-outs until the lead may be offered to a preferred voter again.
+    pub(super) return_pause: u32,
+    /// Ticks in which nothing happened.
+    pub(super) idle_ticks: u32,
     heartbeat_elapsed: u32,
     quorum_elapsed: u32,
 }
@@ -84,6 +90,13 @@ impl Leader {
         joint_reached(membership, |id| {
             if id == own.0 { own.1 } else { self.peer(id).map_or(0, measure) }
         })
+    }
+
+    /// Leads on after a sleep: the next tick sends heartbeats, and the quorum has a whole election
+    /// time-out to answer.
+    pub(super) fn wake(&mut self, heartbeat_ticks: u32) {
+        self.heartbeat_elapsed = heartbeat_ticks;
+        self.quorum_elapsed = 0;
     }
 
     /// Whether a quorum was heard from lately.
@@ -154,6 +167,7 @@ impl Raft {
         kind: EntryKind,
         data: Bytes,
     ) -> Result<(Index, Term), ProposeError> {
+        self.wake();
         let (index, term) = (self.log.last_index().next(), self.term);
         let bytes_max = self.config.uncommitted_bytes_max;
         let leader = self.proposer()?;
@@ -193,6 +207,9 @@ impl Raft {
             transfer: None,
             served: (last, self.log.commit()),
             change_index: last,
+            lease: LeaseState::default(),
+            return_pause: 0,
+            idle_ticks: 0,
             heartbeat_elapsed: 0,
             quorum_elapsed: 0,
         }));
@@ -242,7 +259,15 @@ impl Raft {
                 self.become_follower(self.term, None);
                 return;
             }
+            self.return_lead();
         }
+        self.leave_joint_by_itself();
+        if self.falls_asleep() {
+            return;
+        }
+        let RoleState::Leader(leader) = &mut self.role else {
+            return;
+        };
         leader.heartbeat_elapsed += 1;
         if leader.heartbeat_elapsed >= self.config.heartbeat_ticks {
             leader.heartbeat_elapsed = 0;
@@ -252,7 +277,6 @@ impl Raft {
             self.start_another_round();
             self.send_heartbeats(false);
         }
-        self.leave_joint_by_itself();
     }
 
     /// A heartbeat, with the newest round of reads, to every peer; between the ordinary ones only to

@@ -77,7 +77,9 @@ impl Raft {
     }
 
     fn adopt(&mut self, membership: Membership, newcomers: &[NodeId]) {
+        self.apply.end_blank();
         self.membership = membership;
+        self.wake();
         let RoleState::Leader(leader) = &mut self.role else {
             return;
         };
@@ -85,6 +87,10 @@ impl Raft {
         leader.follow_membership(&self.membership, newcomers, &self.config, last);
         if !self.membership.is_voter(self.config.id) {
             if self.config.step_down_on_removal {
+                if !self.config.eager_commit {
+                    // Who is to lead next must learn that this change is committed.
+                    self.send_heartbeats(false);
+                }
                 self.become_follower(self.term, None);
             }
             return;
@@ -121,6 +127,6 @@ impl Raft {
     /// Whether this replica may start an election: it has a vote, and its state is not older than
     /// its log's start.
     pub(super) fn is_promotable(&self) -> bool {
-        self.membership.is_voter(self.config.id) && !self.has_lost_state()
+        self.membership.is_voter(self.config.id) && !self.has_lost_state() && !self.config.forgotten
     }
 }

@@ -30,6 +30,9 @@ pub enum InstallError {
         /// What it should cover at least.
         needed: Index,
     },
+    /// The disk of this replica has forgotten what it knew: its group must re-admit it first.
+    #[error("the disk has forgotten")]
+    Forgotten,
     /// A leader's state is the newest there is.
     #[error("this replica leads")]
     Leading,
@@ -45,6 +48,9 @@ impl Raft {
     /// # Errors
     /// Why it would not.
     pub fn check_snapshot(&self, meta: &SnapshotMeta) -> Result<(), InstallError> {
+        if self.config.forgotten {
+            return Err(InstallError::Forgotten);
+        }
         if matches!(self.role, RoleState::Leader(_)) {
             return Err(InstallError::Leading);
         }
@@ -80,9 +86,10 @@ impl Raft {
         if term.0 > NUMBER_MAX || meta.index.0 > NUMBER_MAX || meta.term > term {
             return Err(StepError::Malformed("a snapshot that nobody can have"));
         }
-        if term < self.term {
+        if term < self.term || self.config.forgotten {
             return Ok(false);
         }
+        self.wake();
         if term > self.term {
             self.become_follower(term, Some(from));
         }
@@ -141,6 +148,7 @@ impl Raft {
 
     /// A snapshot for `peer` was sent and installed, or could not be.
     pub fn report_snapshot(&mut self, peer: NodeId, sent: bool) {
+        let base = self.log.base_index();
         let Some(progress) = self.leader_mut().and_then(|leader| leader.peer_mut(peer)) else {
             return;
         };
@@ -149,6 +157,9 @@ impl Raft {
                 progress.become_probe();
             } else {
                 progress.snapshot_failed();
+                // Perhaps it needs none: it may have more than it could make known, and refuse any
+                // snapshot as too old. So the next probe asks for the first place that this log knows.
+                progress.next = progress.next.max(base.next());
             }
             // The peer's own word is awaited, or a pause taken: the answer to a heartbeat goes on.
             progress.paused = true;

@@ -57,6 +57,7 @@ impl Raft {
     /// When nothing was begun.
     pub fn transfer_leader(&mut self, to: NodeId) -> Result<(), TransferError> {
         let own = self.config.id;
+        self.wake();
         let RoleState::Leader(leader) = &mut self.role else {
             return Err(TransferError::NotLeader { leader: self.leader() });
         };
@@ -86,6 +87,9 @@ impl Raft {
         let ready = leader.transfer.is_some_and(|transfer| transfer.to == peer)
             && leader.peer(peer).is_some_and(|peer| peer.matched == last);
         if ready {
+            if let Some(leader) = self.leader_mut() {
+                leader.lease.released = true;
+            }
             self.send(peer, MessageBody::TimeoutNow);
         }
     }
