@@ -52,9 +52,8 @@ pub(super) fn steps(text: &str) -> Vec<Step> {
                 _ => "",
             };
         } else {
-            let item = if is_entry(&line) {
-                format!("{list} {line}")
-            } else if is_message(&line) && matches!(list, "processed" | "answer") {
+            let answers = is_message(&line) && matches!(list, "processed" | "answer");
+            let item = if is_entry(&line) || answers {
                 format!("{list} {line}")
             } else if is_message(&line)
                 || line.starts_with("HardState ")
