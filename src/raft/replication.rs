@@ -193,10 +193,11 @@ impl Raft {
 /// Keeps the entries, from the first on, that are consecutive and of this very log.
 fn keep_known(log: &Log, entries: &mut Vec<Entry>) {
     let first = entries.first().map_or(Index(0), |entry| entry.index);
-    let known = (first.0..)
-        .zip(entries.iter())
-        .take_while(|(index, entry)| {
-            entry.index.0 == *index
+    let known = entries
+        .iter()
+        .enumerate()
+        .take_while(|(at, entry)| {
+            first.0.checked_add(*at as u64) == Some(entry.index.0)
                 && entry.index > log.base_index()
                 && log.term(entry.index) == Some(entry.term)
         })

@@ -38,7 +38,7 @@ pub(super) struct Cluster {
     pub(super) checker: Checker,
     /// Every message sent, printed; for tests that look at the traffic.
     pub(super) trace: Vec<String>,
-    change: fn(&mut Config),
+    change: Box<dyn Fn(&mut Config)>,
     seed: u64,
 }
 
@@ -52,7 +52,11 @@ impl Cluster {
         Self::new(Membership::of_voters((1..=size).map(NodeId)), 1, |_| {})
     }
 
-    pub(super) fn new(membership: Membership, seed: u64, change: fn(&mut Config)) -> Self {
+    pub(super) fn new(
+        membership: Membership,
+        seed: u64,
+        change: impl Fn(&mut Config) + 'static,
+    ) -> Self {
         let mut cluster = Self {
             replicas: BTreeMap::new(),
             wire: Vec::new(),
@@ -60,7 +64,7 @@ impl Cluster {
             snapshots: Vec::new(),
             checker: Checker::new(membership.clone()),
             trace: Vec::new(),
-            change,
+            change: Box::new(change),
             seed,
             membership,
         };
