@@ -4,8 +4,8 @@ use super::super::cluster::Cluster;
 use super::view::{View, members, peers};
 use crate::ids::{Index, NodeId};
 use crate::raft::{
-    Change, ChangeKind, Config, EntryKind, Membership, MembershipChange, Message, ReadContext,
-    Transition,
+    Change, ChangeKind, Config, EntryKind, Lease, Membership, MembershipChange, Message,
+    ReadContext, Transition,
 };
 use bytes::Bytes;
 use goldenscript::{ArgumentConsumer, Command};
@@ -115,6 +115,26 @@ impl Stage {
             }
             "forget-leader" => {
                 self.raft(&text)?.forget_leader().map_err(|error| format!("{error}"))?
+            }
+            "clock" => self.raft(&text)?.set_clock(number(arguments)?.into()),
+            "lease-read" => {
+                let now = number(arguments)?.into();
+                let read = self.raft(&text)?.lease_read(now)?;
+                writeln!(self.out, "{id} may prepare a read at {}", read.index)?;
+                // It is answered later, if it may be.
+                if let Some(then) = arguments.next_pos() {
+                    let holds = self.raft(&text)?.lease_holds(&read, then.parse()?);
+                    writeln!(
+                        self.out,
+                        "{id} {} answer it",
+                        if holds { "may" } else { "must not" }
+                    )?;
+                }
+            }
+            "wake" => self.raft(&text)?.wake(),
+            "returned" => {
+                let peer = node(arguments.next_pos().ok_or("which peer?")?)?;
+                self.raft(&text)?.peer_returned(peer);
             }
             "unreachable" => {
                 let peer = node(arguments.next_pos().ok_or("which peer?")?)?;
@@ -404,6 +424,10 @@ fn set(config: &mut Config, settings: &[(String, String)]) -> Done {
             "uncommitted-bytes" => config.uncommitted_bytes_max = value.parse()?,
             "tail-bytes" => config.tail_bytes_max = value.parse()?,
             "apply-bytes" => config.apply_bytes_max = value.parse()?,
+            "lease" => config.lease = Some(Lease { millis: value.parse()? }),
+            "prefers" => config.priorities = vec![(node(value)?, 1)],
+            "quiet-ticks" => config.quiet_ticks = Some(value.parse()?),
+            "forgotten" => config.forgotten |= node(value)? == config.id,
             "reads" => config.reads_max = value.parse()?,
             other => return Err(format!("there is no setting {other}").into()),
         }

@@ -14,6 +14,7 @@ pub(super) struct View {
     commit: Index,
     membership: Membership,
     transfer: Option<NodeId>,
+    quiet: bool,
 }
 
 impl View {
@@ -27,6 +28,7 @@ impl View {
             commit: status.commit,
             membership: status.membership,
             transfer: status.transfer,
+            quiet: raft.is_quiet(),
         }
     }
 
@@ -52,6 +54,9 @@ impl View {
         }
         if before.is_some_and(|view| view.membership != self.membership) {
             let _ = writeln!(out, "{id} members {}", members(&self.membership));
+        }
+        if before.is_some_and(|view| view.quiet != self.quiet) {
+            let _ = writeln!(out, "{id} {}", if self.quiet { "sleeps" } else { "wakes" });
         }
         match (before.and_then(|view| view.transfer), self.transfer) {
             (None, Some(to)) => {
