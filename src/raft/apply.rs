@@ -35,6 +35,10 @@ pub(super) struct Apply {
     /// A page that came from disk, to go out with the next Ready.
     staged: Vec<Entry>,
     reading: Reading,
+    /// The replica was added to a group that was born without it. The founders stand in no entry of
+    /// the log, so it must not apply the log from its beginning, which would change a membership that
+    /// it does not know: its first state has to be a snapshot.
+    blank: bool,
 }
 
 impl Apply {
@@ -46,7 +50,23 @@ impl Apply {
             bytes: 0,
             staged: Vec::new(),
             reading: Reading::No,
+            blank: false,
         }
+    }
+
+    /// At the start: whether the replica knows of no membership.
+    pub(super) fn begin_blank(&mut self, unknown: bool) {
+        self.blank = unknown && self.handed == Index(0);
+    }
+
+    /// Whether the first state has to be a snapshot.
+    pub(super) fn is_blank(&self) -> bool {
+        self.blank
+    }
+
+    /// The caller has told the membership by itself.
+    pub(super) fn end_blank(&mut self) {
+        self.blank = false;
     }
 
     pub(super) fn handed_index(&self) -> Index {
@@ -132,7 +152,8 @@ impl Apply {
     }
 
     fn wants_page(&self, log: &Log, config: &Config) -> bool {
-        self.handed < log.appliable()
+        !self.blank
+            && self.handed < log.appliable()
             && self.handed >= log.base_index()
             && self.bytes < config.apply_inflight_bytes_max
     }

@@ -40,8 +40,45 @@ pub struct Config {
     /// Tell followers of a new commit index at once, by an empty append if nothing else is to be
     /// sent; else they learn it with the next append or heartbeat.
     pub eager_commit: bool,
+    /// A peer that was not heard from for an election time-out gets heartbeats only, until it answers
+    /// one.
+    pub back_off: bool,
+    /// A leader that is removed from the group, or loses its vote, follows from then on. Without it, it
+    /// leads on, without counting itself and without taking proposals, until another is elected.
+    pub step_down_on_removal: bool,
+    /// Changes of membership that cannot be made in the membership in force, or that follow on one
+    /// that is not applied yet, are refused. Only for callers that make sure of all that themselves.
+    pub validate_changes: bool,
+    /// A leader takes no change of membership before it has committed an entry of its term. As changes
+    /// take effect only when applied, and an older one that the log ends with is waited for in any
+    /// case, this is a second line of defence (thesis §4.1 and its erratum of 2015).
+    pub changes_await_commit: bool,
+    /// A replica that lags further behind than this many entries is not made a voter: until it has
+    /// caught up it would only be missing from the quorum.
+    pub promotion_lag_max: Option<u64>,
+    /// Leases for reads; the same everywhere or nowhere. See [`Lease`].
+    pub lease: Option<Lease>,
+    /// Whose lead is preferred: the higher number; who is not named has 0. The same everywhere.
+    pub priorities: Vec<(NodeId, u32)>,
+    /// Ticks without any activity after which a group goes to sleep; `None`: never. The caller must
+    /// then watch the nodes itself and call `Raft::wake`.
+    pub quiet_ticks: Option<u32>,
+    /// The disk of this replica has forgotten what it had promised or acknowledged. Nothing that it says
+    /// may count, so it says nothing: it only listens who leads, until its group has removed it and
+    /// added it again as a learner under a new identity of its disk, and it is started anew without
+    /// this.
+    pub forgotten: bool,
     /// Feeds everything random. Must differ between replicas, and between the starts of one replica.
     pub seed: u64,
+}
+
+/// How long a leader may serve reads on the word of a quorum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Milliseconds from the sending of a heartbeat that a quorum answered. A follower keeps its word
+    /// for `election_ticks` of *its* clock from the arrival of that heartbeat, so this must be shorter
+    /// by as much as two clocks may drift apart meanwhile, and a tick of slack.
+    pub millis: u64,
 }
 
 /// Why a configuration cannot work.
@@ -50,6 +87,9 @@ pub enum ConfigError {
     /// A follower must hear several heartbeats before it may lose its patience.
     #[error("heartbeat_ticks must be at least 1 and below election_ticks")]
     Ticks,
+    /// Leases rest on followers that stand by their leader.
+    #[error("leases need check_quorum, and a length")]
+    Lease,
     /// A limit of zero would stop replication, proposals, apply or reads.
     #[error("{0} must not be zero")]
     Zero(&'static str),
@@ -74,6 +114,15 @@ impl Config {
             pre_vote: true,
             check_quorum: true,
             eager_commit: true,
+            back_off: true,
+            step_down_on_removal: true,
+            validate_changes: true,
+            changes_await_commit: true,
+            promotion_lag_max: None,
+            lease: None,
+            priorities: Vec::new(),
+            quiet_ticks: None,
+            forgotten: false,
             seed,
         }
     }
@@ -85,6 +134,9 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.heartbeat_ticks == 0 || self.heartbeat_ticks >= self.election_ticks {
             return Err(ConfigError::Ticks);
+        }
+        if self.lease.is_some_and(|lease| lease.millis == 0 || !self.check_quorum) {
+            return Err(ConfigError::Lease);
         }
         for (name, limit) in [
             ("append_bytes_max", self.append_bytes_max),

@@ -49,6 +49,9 @@ impl fmt::Display for Message {
             MessageBody::ReadIndexResponse { index: None, .. } => {
                 write!(f, "ReadIndexResponse ask another")
             }
+            MessageBody::Quiet { index, log_term } => write!(f, "Quiet at {index}/{log_term}"),
+            MessageBody::Committed { index, log_term } => write!(f, "Committed {index}/{log_term}"),
+            MessageBody::Awake => write!(f, "Awake"),
             MessageBody::SnapshotRequest { index_min } => {
                 write!(f, "SnapshotRequest from {index_min}")
             }

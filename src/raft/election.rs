@@ -1,7 +1,9 @@
 //! Elections: asking for votes, giving them, and counting them.
 //!
-//! A vote is given at most once per term, and leaves this replica only when it is on disk; so does a
-//! candidate's request, whose own vote must not be forgotten either. A pre-vote promises nothing.
+//! A vote is given at most once per term, and leaves this replica only when it is on disk; a
+//! candidate's own vote counts only then. Its requests may leave earlier, unless they speak of entries
+//! that are not on disk: after a crash it could stand in the same term again, without those entries, and
+//! would be elected by the answers to its first request. A pre-vote promises nothing.
 
 use super::message::MessageBody;
 use super::quorum::VoteResult;
@@ -11,9 +13,11 @@ use crate::ids::{Index, NodeId, Term};
 
 impl Raft {
     /// Starts an election now, without waiting for the time-out. Nothing happens if this replica
-    /// leads already, has no vote, or has a state that is older than its log's start.
+    /// leads already, has no vote, has a state that is older than its log's start, or has yet to
+    /// apply a committed change of the membership.
     pub fn campaign(&mut self) {
-        if matches!(self.role, RoleState::Leader(_)) || !self.is_promotable() {
+        self.wake();
+        if matches!(self.role, RoleState::Leader(_)) || self.is_bound() || !self.may_campaign() {
             return;
         }
         if self.config.pre_vote {
@@ -21,6 +25,11 @@ impl Raft {
         } else {
             self.become_candidate(false);
         }
+    }
+
+    /// Whether this replica may stand for election now.
+    pub(super) fn may_campaign(&self) -> bool {
+        self.is_promotable() && !self.has_unapplied_change()
     }
 
     fn become_pre_candidate(&mut self) {
@@ -45,31 +54,63 @@ impl Raft {
         self.restart_election_clock();
         self.role = RoleState::Candidate(Votes::default());
         let (last_index, last_term) = (self.log.last_index(), self.log.last_term());
+        let durable = self.log.durable() == last_index;
         for voter in self.other_voters() {
             let body = MessageBody::Vote { last_index, last_term, transfer };
-            self.send_after_persist(voter, body);
+            if durable {
+                self.send(voter, body);
+            } else {
+                self.send_after_persist(voter, body);
+            }
         }
     }
 
     /// A replica asks whether this one would vote for it in `term`.
     pub(super) fn handle_pre_vote(&mut self, from: NodeId, term: Term, last: (Index, Term)) {
         let free = term > self.term || self.could_vote_for(from);
-        if free && self.log.is_not_ahead_of(last.0, last.1) {
+        if free && self.would_rather_lead(from, last) {
+            self.refuse_for_priority(from, true);
+        } else if free && self.log.is_not_ahead_of(last.0, last.1) {
             self.send_in(term, from, MessageBody::PreVoteResponse { granted: true });
         } else {
             self.send(from, MessageBody::PreVoteResponse { granted: false });
+            self.tell_committed(from, last.0);
         }
     }
 
     /// A candidate of this term asks for a vote. Whether it is a voter in the membership known here
     /// is not asked: the candidate may know a newer one.
-    pub(super) fn handle_vote(&mut self, from: NodeId, last: (Index, Term)) {
+    pub(super) fn handle_vote(&mut self, from: NodeId, last: (Index, Term), transfer: bool) {
+        let free = self.vote.is_none() && self.leader().is_none();
+        if free && !transfer && self.would_rather_lead(from, last) {
+            return self.refuse_for_priority(from, false);
+        }
         let granted = self.could_vote_for(from) && self.log.is_not_ahead_of(last.0, last.1);
         if granted {
             self.vote = Some(from);
             self.election_elapsed = 0;
         }
         self.send_after_persist(from, MessageBody::VoteResponse { granted });
+        if !granted {
+            self.tell_committed(from, last.0);
+        }
+    }
+
+    /// A candidate whose log ends with `last` is refused: it may lack only the knowledge that something
+    /// is committed.
+    fn tell_committed(&mut self, to: NodeId, last: Index) {
+        let index = self.log.commit().min(last);
+        if let Some(log_term) = self.log.term(index).filter(|_| index > Index(0)) {
+            self.send(to, MessageBody::Committed { index, log_term });
+        }
+    }
+
+    /// A refuser knows this to be committed. An entry of that place and term is that very entry.
+    pub(super) fn handle_committed(&mut self, index: Index, log_term: Term) {
+        let leads = matches!(self.role, RoleState::Leader(_));
+        if !leads && self.log.term(index) == Some(log_term) {
+            self.log.commit_to(index);
+        }
     }
 
     /// An answer to a pre-vote: granted ones carry the term asked for, refusals the current one.

@@ -10,18 +10,25 @@ use super::role::RoleState;
 use super::step::StepError;
 use crate::ids::{Index, NodeId, Term};
 
+/// The leader must not be forgotten: its leases rest on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("leases are on")]
+pub struct LeasesOn;
+
 impl Raft {
     /// The leader of this term has spoken.
-    fn follow(&mut self, from: NodeId) -> Result<(), StepError> {
-        match &self.role {
+    pub(super) fn follow(&mut self, from: NodeId) -> Result<(), StepError> {
+        match &mut self.role {
             RoleState::Leader(_) => return Err(StepError::RivalLeader(from)),
             RoleState::Follower(Some(leader)) if *leader != from => {
                 return Err(StepError::RivalLeader(from));
             }
-            RoleState::Follower(Some(_)) => {}
+            RoleState::Follower(leader) => *leader = Some(from),
             _ => self.become_follower(self.term, Some(from)),
         }
         self.election_elapsed = 0;
+        self.refusals = 0;
+        self.bind();
         Ok(())
     }
 
@@ -65,6 +72,25 @@ impl Raft {
         }
         self.log.commit_to(commit.min(last));
         self.send_after_persist(from, MessageBody::AppendResponse { index: last, reject: None });
+        Ok(())
+    }
+
+    /// Forgets who leads, but not the term nor when a leader was heard: this replica may then help to
+    /// elect another at once, and follows its leader again when that one is heard. Nothing happens to
+    /// one that does not follow anybody.
+    ///
+    /// # Errors
+    /// When leases are on: then the leader relies on being remembered.
+    pub fn forget_leader(&mut self) -> Result<(), LeasesOn> {
+        if let RoleState::Follower(leader) = &mut self.role
+            && leader.is_some()
+        {
+            if self.config.lease.is_some() {
+                return Err(LeasesOn);
+            }
+            *leader = None;
+            self.lose_forwarded();
+        }
         Ok(())
     }
 

@@ -1,9 +1,12 @@
 //! Leading: the first entry of a term, proposals, the commit index, and the leader's clock.
 
+use super::change::ChangeError;
 use super::config::Config;
 use super::entry::{Entry, EntryKind, Membership};
+use super::lease::LeaseState;
+use super::log::Log;
 use super::message::{Message, MessageBody};
-use super::progress::Progress;
+use super::progress::{News, Progress};
 use super::quorum::{VoteResult, joint_reached, joint_vote};
 use super::read::Reads;
 use super::replica::Raft;
@@ -23,6 +26,16 @@ pub(super) struct Leader {
     pub(super) uncommitted: Uncommitted,
     pub(super) reads: Reads,
     pub(super) transfer: Option<Transfer>,
+    /// The last and the commit index when the peers were last served.
+    pub(super) served: (Index, Index),
+    /// No change of membership may be proposed before this is applied: the last one, or one of an
+    /// earlier term that the log may end with.
+    pub(super) change_index: Index,
+    pub(super) lease: LeaseState,
+    /// Election time-outs until the lead may be offered to a preferred voter again.
+    pub(super) return_pause: u32,
+    /// Ticks in which nothing happened.
+    pub(super) idle_ticks: u32,
     heartbeat_elapsed: u32,
     quorum_elapsed: u32,
 }
@@ -36,23 +49,34 @@ impl Leader {
         self.peers.binary_search_by_key(&id, |peer| peer.id).ok().map(|at| &mut self.peers[at])
     }
 
-    /// Follows exactly the members of `membership` from now on.
+    /// Follows exactly the members of `membership` from now on; what was known about `newcomers` is
+    /// void.
     pub(super) fn follow_membership(
         &mut self,
         membership: &Membership,
+        newcomers: &[NodeId],
         config: &Config,
         last: Index,
     ) {
         let mut old = std::mem::take(&mut self.peers).into_iter().peekable();
         for (id, learner) in Progress::peers(membership, config.id) {
             while old.next_if(|peer| peer.id < id).is_some() {}
-            self.peers.push(match old.next_if(|peer| peer.id == id) {
+            let known = old.next_if(|peer| peer.id == id);
+            self.peers.push(match known.filter(|_| newcomers.binary_search(&id).is_err()) {
                 Some(mut peer) => {
                     peer.learner = learner;
                     peer
                 }
-                None => Progress::new(id, learner, config, last),
+                None => Progress::newcomer(id, learner, config, last),
             });
+        }
+    }
+
+    /// What has happened since the peers were last served.
+    pub(super) fn news(&self, log: &Log, config: &Config) -> News {
+        News {
+            entries: log.last_index() > self.served.0,
+            commit: config.eager_commit && log.commit() > self.served.1,
         }
     }
 
@@ -66,6 +90,13 @@ impl Leader {
         joint_reached(membership, |id| {
             if id == own.0 { own.1 } else { self.peer(id).map_or(0, measure) }
         })
+    }
+
+    /// Leads on after a sleep: the next tick sends heartbeats, and the quorum has a whole election
+    /// time-out to answer.
+    pub(super) fn wake(&mut self, heartbeat_ticks: u32) {
+        self.heartbeat_elapsed = heartbeat_ticks;
+        self.quorum_elapsed = 0;
     }
 
     /// Whether a quorum was heard from lately.
@@ -96,6 +127,27 @@ pub enum ProposeError {
         /// How many.
         bytes: usize,
     },
+    /// This leader has been removed from the group.
+    #[error("this replica is no member any more")]
+    NotMember,
+    /// The change of membership before this one is not applied yet, or this leader has not committed
+    /// anything of its term.
+    #[error("a change of membership up to {through} is not applied yet")]
+    ChangeInFlight {
+        /// It may be tried again when this is applied.
+        through: Index,
+    },
+    /// The change of membership cannot be made in the one in force.
+    #[error("the change cannot be made: {0}")]
+    Change(#[from] ChangeError),
+    /// A replica that is to become a voter has not caught up.
+    #[error("{id} lags {lag} entries behind")]
+    Lags {
+        /// The replica.
+        id: NodeId,
+        /// By how many entries.
+        lag: u64,
+    },
 }
 
 impl Raft {
@@ -106,19 +158,39 @@ impl Raft {
     /// # Errors
     /// When it is certain not to be done.
     pub fn propose(&mut self, data: Bytes) -> Result<(Index, Term), ProposeError> {
-        let RoleState::Leader(leader) = &mut self.role else {
-            return Err(ProposeError::NotLeader { leader: self.leader() });
-        };
-        if let Some(transfer) = &leader.transfer {
-            return Err(ProposeError::TransferInProgress { to: transfer.to });
-        }
-        let index = self.log.last_index().next();
-        let entry = Entry { index, term: self.term, kind: EntryKind::Normal, data };
-        if !leader.uncommitted.admit(index, entry.cost(), self.config.uncommitted_bytes_max) {
+        self.append(EntryKind::Normal, data)
+    }
+
+    /// Puts an entry at the end of the log, if this leader takes any.
+    pub(super) fn append(
+        &mut self,
+        kind: EntryKind,
+        data: Bytes,
+    ) -> Result<(Index, Term), ProposeError> {
+        self.wake();
+        let (index, term) = (self.log.last_index().next(), self.term);
+        let bytes_max = self.config.uncommitted_bytes_max;
+        let leader = self.proposer()?;
+        let entry = Entry { index, term, kind, data };
+        if !leader.uncommitted.admit(index, entry.cost(), bytes_max) {
             return Err(ProposeError::TooMuchUncommitted { bytes: leader.uncommitted.bytes() });
         }
         self.log.push(entry);
-        Ok((index, self.term))
+        Ok((index, term))
+    }
+
+    /// The leader, if it takes proposals at the moment.
+    pub(super) fn proposer(&mut self) -> Result<&mut Leader, ProposeError> {
+        let known = self.leader();
+        let is_member = self.membership.contains(self.config.id);
+        match &mut self.role {
+            RoleState::Leader(_) if !is_member => Err(ProposeError::NotMember),
+            RoleState::Leader(leader) => match &leader.transfer {
+                Some(transfer) => Err(ProposeError::TransferInProgress { to: transfer.to }),
+                None => Ok(leader),
+            },
+            _ => Err(ProposeError::NotLeader { leader: known }),
+        }
     }
 
     /// The election of this term is won.
@@ -133,6 +205,11 @@ impl Raft {
             uncommitted: Uncommitted::default(),
             reads: Reads::default(),
             transfer: None,
+            served: (last, self.log.commit()),
+            change_index: last,
+            lease: LeaseState::default(),
+            return_pause: 0,
+            idle_ticks: 0,
             heartbeat_elapsed: 0,
             quorum_elapsed: 0,
         }));
@@ -182,7 +259,15 @@ impl Raft {
                 self.become_follower(self.term, None);
                 return;
             }
+            self.return_lead();
         }
+        self.leave_joint_by_itself();
+        if self.falls_asleep() {
+            return;
+        }
+        let RoleState::Leader(leader) = &mut self.role else {
+            return;
+        };
         leader.heartbeat_elapsed += 1;
         if leader.heartbeat_elapsed >= self.config.heartbeat_ticks {
             leader.heartbeat_elapsed = 0;
@@ -197,14 +282,15 @@ impl Raft {
     /// A heartbeat, with the newest round of reads, to every peer; between the ordinary ones only to
     /// those who can `confirm` the round: voters that are not taken for dead.
     pub(super) fn send_heartbeats(&mut self, confirm: bool) {
-        let RoleState::Leader(leader) = &self.role else {
+        let RoleState::Leader(leader) = &mut self.role else {
             return;
         };
         let round = leader.reads.round();
-        for peer in &leader.peers {
+        for peer in &mut leader.peers {
             if !confirm || (!peer.learner && peer.is_alive(&self.config)) {
                 // What the peer is not known to have, it cannot be told to be committed.
                 let commit = peer.matched.min(self.log.commit());
+                peer.told(commit);
                 self.outbox.messages.push(Message {
                     from: self.config.id,
                     to: peer.id,

@@ -14,7 +14,7 @@
 //! - the tail is contiguous up to `last`, and what is not durable is in it;
 //! - the term of every index in `base..=last` is known without the disk.
 
-use super::entry::Entry;
+use super::entry::{Entry, EntryKind};
 use super::queue::{pop_back_if, pop_front_if};
 use super::terms::Terms;
 use super::writes::{Durable, Writes};
@@ -38,6 +38,10 @@ pub(super) struct Log {
     handed: Index,
     /// What was handed out and is not known to be durable.
     writes: Writes,
+    /// Where the log holds changes of the membership, behind `unread`.
+    changes: VecDeque<Index>,
+    /// Up to here nobody has looked for changes: those entries were on disk at the start.
+    unread: Index,
 }
 
 impl Log {
@@ -50,6 +54,9 @@ impl Log {
     ) -> Self {
         let last = terms.last_index();
         let tail_bytes = tail.iter().map(Entry::cost).sum();
+        let changes = tail.iter().filter(|entry| entry.kind == EntryKind::Membership);
+        let changes = changes.map(|entry| entry.index).collect();
+        let unread = Index(last.0 - tail.len() as u64);
         Self {
             terms,
             tail: tail.into(),
@@ -59,6 +66,8 @@ impl Log {
             durable: last,
             handed: last,
             writes: Writes::default(),
+            changes,
+            unread,
         }
     }
 
@@ -121,6 +130,9 @@ impl Log {
     pub(super) fn push(&mut self, entry: Entry) {
         self.terms.push(entry.index, entry.term);
         self.tail_bytes += entry.cost();
+        if entry.kind == EntryKind::Membership {
+            self.changes.push_back(entry.index);
+        }
         self.tail.push_back(entry);
     }
 
@@ -130,6 +142,8 @@ impl Log {
         while let Some(entry) = pop_back_if(&mut self.tail, |entry| entry.index >= from) {
             self.tail_bytes -= entry.cost();
         }
+        while pop_back_if(&mut self.changes, |index| *index >= from).is_some() {}
+        self.unread = self.unread.min(from.prev());
         self.terms.truncate(from);
         self.handed = self.handed.min(from.prev());
         self.durable = self.durable.min(from.prev());
@@ -225,7 +239,15 @@ impl Log {
         while let Some(entry) = pop_front_if(&mut self.tail, |entry| entry.index <= through) {
             self.tail_bytes -= entry.cost();
         }
+        while pop_front_if(&mut self.changes, |index| *index <= through).is_some() {}
         self.terms.compact(through);
+    }
+
+    /// Whether an entry after `after`, up to `through`, may change the membership.
+    pub(super) fn may_change_membership(&self, after: Index, through: Index) -> bool {
+        let after = after.max(self.base_index());
+        after < self.unread.min(through)
+            || self.changes.iter().any(|index| *index > after && *index <= through)
     }
 
     /// A snapshot took the place of the whole log.
@@ -236,6 +258,8 @@ impl Log {
         self.commit = index;
         self.durable = index;
         self.handed = index;
+        self.changes.clear();
+        self.unread = index;
         // Nothing that is still being written belongs to this log.
         self.writes.cut(Index(0));
     }

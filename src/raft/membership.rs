@@ -1,12 +1,6 @@
-//! Questions about who belongs to a group.
-//!
-//! The core takes a new membership when its caller has applied the entry that carries it
-//! (`Raft::membership_applied`). Proposing changes, joint consensus with automatic leave and the
-//! demotion of a leader that removed itself will live here.
+//! Questions about who belongs to a group. How that changes stands in `change` and `reconfigure`.
 
 use super::entry::Membership;
-use super::replica::Raft;
-use super::role::RoleState;
 use crate::ids::NodeId;
 
 impl Membership {
@@ -40,35 +34,30 @@ impl Membership {
         all
     }
 
+    /// Whether a decision needs a majority of two lists.
+    #[must_use]
+    pub fn is_joint(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
+    /// Whether it is sorted, nobody has two roles, and only a joint configuration has what belongs to
+    /// one.
+    #[must_use]
+    pub fn is_consistent(&self) -> bool {
+        self.is_sorted()
+            && !self.learners.iter().any(|&id| self.is_voter(id))
+            && self.learners_next.iter().all(|id| {
+                self.outgoing.binary_search(id).is_ok() && self.voters.binary_search(id).is_err()
+            })
+            && (self.is_joint() || !self.auto_leave)
+    }
+
     /// Whether its lists are sorted and without duplicates, as everything here relies on.
     #[must_use]
     pub fn is_sorted(&self) -> bool {
         [&self.voters, &self.outgoing, &self.learners, &self.learners_next]
             .into_iter()
             .all(|list| list.windows(2).all(|pair| pair[0] < pair[1]))
-    }
-}
-
-impl Raft {
-    /// The caller has applied an entry that carries this membership: it is in force from now on.
-    ///
-    /// # Panics
-    /// When the lists are not sorted or hold duplicates.
-    pub fn membership_applied(&mut self, membership: Membership) {
-        assert!(membership.is_sorted(), "lists of a membership are sorted and without duplicates");
-        self.membership = membership;
-        if let RoleState::Leader(leader) = &mut self.role {
-            leader.follow_membership(&self.membership, &self.config, self.log.last_index());
-            // A smaller quorum may have been waiting for less.
-            self.leader_commit();
-            self.confirm_reads();
-        }
-    }
-
-    /// Whether this replica may start an election: it has a vote, and its state is not older than
-    /// its log's start.
-    pub(super) fn is_promotable(&self) -> bool {
-        self.membership.is_voter(self.config.id) && !self.has_lost_state()
     }
 }
 

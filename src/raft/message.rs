@@ -120,6 +120,26 @@ pub enum MessageBody {
         /// It must cover at least this index.
         index_min: Index,
     },
+    /// Leader to everybody, once, when nothing has happened for a while: stop counting time, and so
+    /// will I. Means nothing to a follower whose log does not end exactly there.
+    Quiet {
+        /// The last index of the log, which is committed.
+        index: Index,
+        /// Its term.
+        log_term: Term,
+    },
+    /// Follower to leader: I cannot sleep, because my log is not as you think, or I wait for an answer.
+    Awake,
+    /// With the refusal of a vote or pre-vote: this entry is committed, should you have it. A candidate
+    /// may lack just that knowledge: as long as it has not applied a change of the membership that is
+    /// committed, it asks for votes that it does not need, of replicas that were removed and whose logs
+    /// are longer.
+    Committed {
+        /// The newest index that the refuser knows to be committed and the candidate may have.
+        index: Index,
+        /// Its term.
+        log_term: Term,
+    },
 }
 
 /// No term or index of a real log comes near this; beyond it lies only arithmetic that overflows.
@@ -158,6 +178,9 @@ impl Message {
             MessageBody::AppendResponse { index, reject } => {
                 let hint = reject.map_or(Index(0), |hint| hint.index);
                 if index.0.max(hint.0) > NUMBER_MAX { Err("an index out of range") } else { Ok(()) }
+            }
+            MessageBody::Quiet { index, .. } | MessageBody::Committed { index, .. } => {
+                if index.0 > NUMBER_MAX { Err("an index out of range") } else { Ok(()) }
             }
             _ => Ok(()),
         }

@@ -111,6 +111,7 @@
 //! | `log`, `terms`, `writes`, `apply`, `restore`, `queue` | the log, between memory and disk |
 
 mod apply;
+pub mod change;
 mod config;
 mod display;
 mod election;
@@ -118,15 +119,19 @@ pub mod entry;
 mod follower;
 mod inflights;
 mod leader;
+mod lease;
 mod log;
 mod membership;
 mod message;
+mod priority;
 mod progress;
 mod queue;
+mod quiet;
 pub mod quorum;
 mod random;
 mod read;
 mod ready;
+mod reconfigure;
 mod replica;
 mod replication;
 mod restore;
@@ -141,11 +146,14 @@ mod transfer;
 mod uncommitted;
 mod writes;
 
-pub use config::{Config, ConfigError};
+pub use change::{Change, ChangeError, ChangeKind, MembershipChange, Transition};
+pub use config::{Config, ConfigError, Lease};
 pub use entry::{Entry, EntryKind, HardState, Membership, SnapshotMeta};
+pub use follower::LeasesOn;
 pub use leader::ProposeError;
+pub use lease::{LeaseError, LeaseRead};
 pub use message::{Message, MessageBody, RejectHint};
-pub use progress::ProgressState;
+pub use progress::{ProgressState, first_probe};
 pub use read::{ReadContext, ReadError, ReadState};
 pub use ready::{Fetch, Ready, SnapshotNeeded, SoftState};
 pub use replica::Raft;

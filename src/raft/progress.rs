@@ -44,6 +44,22 @@ pub(super) enum Step {
     Snapshot,
 }
 
+/// Where a leader whose log ends with `last` begins to look for a newcomer's log: most likely at
+/// nothing, but one that was given the state beforehand may have it all.
+#[must_use]
+pub fn first_probe(last: Index) -> Index {
+    last.max(Index(1))
+}
+
+/// What has happened to the leader's log since the peers were last served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct News {
+    /// There are new entries.
+    pub(super) entries: bool,
+    /// There is a new commit index, and the peers are to hear of it at once.
+    pub(super) commit: bool,
+}
+
 /// One peer.
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
@@ -59,7 +75,7 @@ pub(super) struct Progress {
     /// An append is to be sent even if it has no entries.
     pub(super) due: bool,
     pub(super) inflights: Inflights,
-    /// The newest commit index that the peer was told, as far as its log was known to reach.
+    /// The commit index that the peer was told last.
     commit_sent: Index,
     /// Entries from here on are being read from disk for it.
     pub(super) fetching: Option<Index>,
@@ -95,6 +111,12 @@ impl Progress {
         }
     }
 
+    /// A peer that has just been added. It counts as heard from, so that the leader does not take its
+    /// quorum for lost before the newcomer could say anything.
+    pub(super) fn newcomer(id: NodeId, learner: bool, config: &Config, last: Index) -> Self {
+        Self { next: first_probe(last), active: true, ..Self::new(id, learner, config, last) }
+    }
+
     /// Who should be followed in `membership`, one by one in order, without `own`.
     pub(super) fn peers(
         membership: &Membership,
@@ -115,43 +137,63 @@ impl Progress {
 
     /// Whether it was heard from lately.
     pub(super) fn is_alive(&self, config: &Config) -> bool {
-        self.silent_ticks < config.election_ticks
+        !config.back_off || self.silent_ticks < config.election_ticks
     }
 
     /// A tick passed. A peer silent for an election time-out is taken for dead: what is in flight to
     /// it is forgotten, and it gets heartbeats only, until it answers one.
     pub(super) fn tick(&mut self, config: &Config) {
         self.silent_ticks = self.silent_ticks.saturating_add(1);
-        if self.silent_ticks == config.election_ticks && self.state == ProgressState::Replicate {
+        if config.back_off
+            && self.silent_ticks == config.election_ticks
+            && self.state == ProgressState::Replicate
+        {
             self.become_probe();
             self.paused = true;
         }
     }
 
-    /// What is to be done for it now, if anything.
-    pub(super) fn step(&self, log: &Log, config: &Config) -> Option<Step> {
+    /// What is to be done for it now, if anything. A probe goes out when there is a reason for one,
+    /// not just because entries wait; a stream goes on as long as its window is open.
+    pub(super) fn step(&self, log: &Log, config: &Config, news: News) -> Option<Step> {
         if self.is_paused() || self.fetching.is_some() {
             return None;
         }
+        let asked = self.due || news.entries || news.commit;
         if self.next.prev() < log.base_index() {
             // A peer that nobody has heard of gets no snapshot: it may not exist any more.
-            return (self.active && self.is_alive(config)).then_some(Step::Snapshot);
+            return (asked && self.active && self.is_alive(config)).then_some(Step::Snapshot);
         }
-        let open = self.state == ProgressState::Probe || !self.inflights.is_full();
-        let entries = open && self.next <= log.last_index();
-        let commit = config.eager_commit && log.commit().min(self.next.prev()) > self.commit_sent;
-        if entries && self.next < log.tail_first() {
+        let waits = self.next <= log.last_index();
+        let (entries, send) = if self.state == ProgressState::Probe {
+            (waits, asked)
+        } else {
+            let entries = waits && !self.inflights.is_full();
+            (entries, entries || self.due || news.commit)
+        };
+        if !send {
+            None
+        } else if entries && self.next < log.tail_first() {
             Some(Step::Fetch)
         } else {
-            (entries || self.due || commit).then_some(Step::Append { entries })
+            Some(Step::Append { entries })
         }
+    }
+
+    /// Whether telling it `commit` would move its commit index, as far as can be known.
+    pub(super) fn lacks_commit(&self, commit: Index) -> bool {
+        commit > self.commit_sent && self.commit_sent < self.next.prev()
+    }
+
+    /// A heartbeat was sent, telling `commit`.
+    pub(super) fn told(&mut self, commit: Index) {
+        self.commit_sent = commit;
     }
 
     /// An append with these entries was sent, telling `commit`.
     pub(super) fn sent(&mut self, entries: &[Entry], commit: Index) {
         self.due = false;
-        let reach = entries.last().map_or(self.next.prev(), |last| last.index);
-        self.commit_sent = self.commit_sent.max(commit.min(reach));
+        self.commit_sent = commit;
         if let Some(last) = entries.last() {
             match self.state {
                 ProgressState::Probe => self.paused = true,
@@ -256,6 +298,7 @@ impl Progress {
     fn reset(&mut self, state: ProgressState) {
         self.state = state;
         self.paused = false;
+        self.due = false;
         self.fetching = None;
         self.inflights.clear();
     }

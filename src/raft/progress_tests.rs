@@ -39,18 +39,22 @@ fn peer(matched: u64, state: ProgressState) -> Progress {
     peer
 }
 
+const NEWS: News = News { entries: true, commit: false };
+
 #[test]
 fn what_to_send_depends_on_where_the_next_entry_is() {
     let (log, config) = (log(), config());
-    let step = |matched| peer(matched, ProgressState::Probe).step(&log, &config);
+    let step = |matched| peer(matched, ProgressState::Probe).step(&log, &config, NEWS);
     assert_eq!(step(4), Some(Step::Snapshot));
     assert_eq!(step(5), Some(Step::Fetch));
     assert_eq!(step(9), Some(Step::Fetch));
     assert_eq!(step(10), Some(Step::Append { entries: true }));
-    assert_eq!(step(20), Some(Step::Append { entries: false }), "to tell the commit index");
+    assert_eq!(step(20), Some(Step::Append { entries: false }), "to learn where it is");
+    let idle = peer(10, ProgressState::Probe);
+    assert_eq!(idle.step(&log, &config, News::default()), None, "a probe needs a reason");
     let mut silent = peer(4, ProgressState::Probe);
     silent.active = false;
-    assert_eq!(silent.step(&log, &config), None, "nobody knows whether it exists");
+    assert_eq!(silent.step(&log, &config, NEWS), None, "nobody knows whether it exists");
 }
 
 #[test]
@@ -58,16 +62,16 @@ fn a_probe_is_one_message_and_a_stream_is_a_window() {
     let (log, config) = (log(), config());
     let mut peer = peer(10, ProgressState::Probe);
     peer.sent(&entries(11..=13), Index(15));
-    assert_eq!((peer.next, peer.step(&log, &config)), (Index(11), None));
+    assert_eq!((peer.next, peer.step(&log, &config, NEWS)), (Index(11), None));
     assert!(peer.accepted(Index(13), Index(5)));
     assert_eq!((peer.state, peer.next), (ProgressState::Replicate, Index(14)));
     peer.sent(&entries(14..=14), Index(15));
     assert!(!peer.paused);
     peer.sent(&entries(15..=15), Index(15));
-    assert_eq!((peer.next, peer.step(&log, &config)), (Index(16), None));
+    assert_eq!((peer.next, peer.step(&log, &config, NEWS)), (Index(16), None));
     assert!(!peer.accepted(Index(13), Index(5)), "no news");
     assert!(peer.accepted(Index(14), Index(5)));
-    assert_eq!(peer.step(&log, &config), Some(Step::Append { entries: true }));
+    assert_eq!(peer.step(&log, &config, NEWS), Some(Step::Append { entries: true }));
 }
 
 #[test]
@@ -76,12 +80,12 @@ fn a_heartbeats_answer_reopens_a_full_window_once() {
     let mut peer = peer(10, ProgressState::Replicate);
     peer.sent(&entries(11..=11), Index(15));
     peer.sent(&entries(12..=12), Index(15));
-    assert_eq!(peer.step(&log, &config), None);
+    assert_eq!(peer.step(&log, &config, NEWS), None);
     peer.reopen(Index(20));
-    assert_eq!(peer.step(&log, &config), Some(Step::Append { entries: false }));
+    assert_eq!(peer.step(&log, &config, NEWS), Some(Step::Append { entries: false }));
     peer.sent(&[], Index(15));
     peer.reopen(Index(20));
-    assert_eq!(peer.step(&log, &config), None, "not before the next heartbeat");
+    assert_eq!(peer.step(&log, &config, NEWS), None, "not before the next heartbeat");
 }
 
 #[test]
@@ -125,8 +129,8 @@ fn a_silent_peer_is_taken_for_dead() {
         peer.tick(&config);
     }
     assert!(!peer.is_alive(&config));
-    assert_eq!((peer.inflights.count(), peer.step(&log, &config)), (0, None));
+    assert_eq!((peer.inflights.count(), peer.step(&log, &config, NEWS)), (0, None));
     peer.heard();
     peer.reopen(Index(20));
-    assert_eq!(peer.step(&log, &config), Some(Step::Append { entries: true }));
+    assert_eq!(peer.step(&log, &config, NEWS), Some(Step::Append { entries: true }));
 }

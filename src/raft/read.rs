@@ -39,6 +39,9 @@ pub enum ReadError {
     /// Too many reads wait already.
     #[error("too many reads wait")]
     TooMany,
+    /// The disk of this replica has forgotten what it knew.
+    #[error("the disk has forgotten")]
+    Forgotten,
 }
 
 /// Who waits for an index.
@@ -75,6 +78,11 @@ impl Reads {
     /// The number of the newest round.
     pub(super) fn round(&self) -> u64 {
         self.newest
+    }
+
+    /// Whether no read waits for anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     fn admit(&mut self, reader: Reader, max: usize) -> bool {
@@ -146,6 +154,10 @@ impl Raft {
     /// When it cannot be asked now.
     pub fn read_index(&mut self, context: ReadContext) -> Result<(), ReadError> {
         let max = self.config.reads_max;
+        if self.config.forgotten {
+            return Err(ReadError::Forgotten);
+        }
+        self.wake();
         if let RoleState::Leader(leader) = &mut self.role {
             let taken = leader.reads.admit(Reader::Here(context), max);
             return if taken { Ok(()) } else { Err(ReadError::TooMany) };
@@ -207,6 +219,7 @@ impl Raft {
         };
         if leader.can_start_round(&self.log) {
             leader.reads.start(self.log.commit());
+            self.begin_lease();
             self.send_heartbeats(true);
             self.confirm_reads();
         }
@@ -218,10 +231,26 @@ impl Raft {
         let RoleState::Leader(leader) = &mut self.role else {
             return;
         };
-        if leader.has_readers(&self.log) {
+        let renews = self.config.lease.is_some() && self.log.commit() >= leader.first_index;
+        if renews || leader.has_readers(&self.log) {
             leader.reads.start(self.log.commit());
+            self.begin_lease();
             self.confirm_reads();
         }
+    }
+
+    fn begin_lease(&mut self) {
+        let clock = self.clock;
+        if self.config.lease.is_some()
+            && let Some(leader) = self.leader_mut()
+        {
+            leader.lease.begin(leader.reads.round(), clock);
+        }
+    }
+
+    /// Whether nothing was asked that is not answered.
+    pub(super) fn has_no_questions(&self) -> bool {
+        self.forwarded.questions.is_empty()
     }
 
     /// Answers the reads of every round that a quorum has confirmed.
@@ -231,6 +260,9 @@ impl Raft {
         };
         let own = (self.config.id, leader.reads.newest);
         let number = leader.reached(&self.membership, own, |peer: &Progress| peer.round);
+        if let Some(lease) = self.config.lease {
+            leader.lease.confirm(number, lease.millis);
+        }
         for round in leader.reads.confirm(number) {
             for reader in round.readers {
                 self.answer_reader(reader, round.index);

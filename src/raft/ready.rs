@@ -227,7 +227,8 @@ impl Raft {
         let RoleState::Leader(leader) = &self.role else {
             return false;
         };
+        let news = leader.news(&self.log, &self.config);
         leader.can_start_round(&self.log)
-            || leader.peers.iter().any(|peer| peer.step(&self.log, &self.config).is_some())
+            || leader.peers.iter().any(|peer| peer.step(&self.log, &self.config, news).is_some())
     }
 }

@@ -35,6 +35,14 @@ pub struct Raft {
     pub(super) election_timeout: u32,
     /// All ticks so far.
     pub(super) ticks: u64,
+    /// The time as the caller told it last, milliseconds; for leases only.
+    pub(super) clock: u64,
+    /// With leases on, no other leader is helped into the lead before this tick.
+    pub(super) bound_until: u64,
+    /// Candidates refused for this replica's own priority since a leader was heard.
+    pub(super) refusals: u32,
+    /// Nothing happens, and no time is counted.
+    pub(super) quiet: bool,
     /// Reads that this follower has asked its leader about.
     pub(super) forwarded: Forwarded,
     /// What the next Ready will carry.
@@ -63,7 +71,7 @@ impl Raft {
         let commit = commit.min(restored.last).max(restored.base.index).max(restored.applied);
         let mut random = Random::new(config.seed);
         let election_timeout = config.election_ticks + random.below(config.election_ticks);
-        Ok(Raft {
+        let mut raft = Raft {
             term,
             vote,
             durable_vote: (term, vote),
@@ -74,6 +82,11 @@ impl Raft {
             election_elapsed: 0,
             election_timeout,
             ticks: 0,
+            clock: 0,
+            // Unless it is newborn, it may have answered a leader just before it stopped.
+            bound_until: if term > Term(0) { u64::from(config.election_ticks) } else { 0 },
+            refusals: 0,
+            quiet: false,
             forwarded: Forwarded::default(),
             outbox: Outbox::default(),
             ready_number: ReadyNumber(0),
@@ -81,19 +94,25 @@ impl Raft {
             soft_handed: SoftState { role: Role::Follower, leader: None, term },
             random,
             config,
-        })
+        };
+        raft.election_timeout += raft.handicap();
+        raft.apply.begin_blank(raft.membership == Membership::default());
+        Ok(raft)
     }
 
     /// The Raft clock moves on by one tick.
     pub fn tick(&mut self) {
         self.ticks += 1;
         self.apply.retry_fetch();
+        if self.quiet {
+            return;
+        }
         if let RoleState::Leader(_) = self.role {
             self.tick_leader();
         } else {
             self.expire_forwarded();
             self.election_elapsed = self.election_elapsed.saturating_add(1);
-            if self.election_elapsed >= self.election_timeout && self.is_promotable() {
+            if self.election_elapsed >= self.election_timeout {
                 self.campaign();
             }
         }
@@ -102,6 +121,7 @@ impl Raft {
     /// Gives up the lead, or a candidacy, for now; somebody else will be elected, or this replica
     /// again after an election time-out. Nothing happens to a follower.
     pub fn step_down(&mut self) {
+        self.wake();
         if !matches!(self.role, RoleState::Follower(_)) {
             self.become_follower(self.term, None);
         }
@@ -130,6 +150,7 @@ impl Raft {
     /// When `index` was not handed out yet.
     pub fn applied(&mut self, index: Index) {
         self.apply.applied(index);
+        self.leave_joint_by_itself();
     }
 
     /// The log up to and including `through` may be forgotten: all of it is applied, and the state
@@ -164,6 +185,7 @@ impl Raft {
         if term > self.term || leader != knew {
             self.lose_forwarded();
         }
+        self.quiet = false;
         self.enter(term);
         self.restart_election_clock();
     }
@@ -180,7 +202,7 @@ impl Raft {
     pub(super) fn restart_election_clock(&mut self) {
         self.election_elapsed = 0;
         let ticks = self.config.election_ticks;
-        self.election_timeout = ticks + self.random.below(ticks);
+        self.election_timeout = ticks + self.random.below(ticks) + self.handicap();
     }
 
     /// The leader of this term, if it is known.
@@ -195,6 +217,6 @@ impl Raft {
 
     /// Whether the state is older than the log's start, so that only a snapshot can mend it.
     pub(super) fn has_lost_state(&self) -> bool {
-        self.apply.handed_index() < self.log.base_index()
+        self.apply.handed_index() < self.log.base_index() || self.apply.is_blank()
     }
 }

@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::leader::Leader;
 use super::log::Log;
 use super::message::{MessageBody, RejectHint};
-use super::progress::{ProgressState, Step};
+use super::progress::{News, ProgressState, Step};
 use super::ready::SnapshotNeeded;
 use super::replica::Raft;
 use super::role::RoleState;
@@ -17,21 +17,26 @@ use crate::ids::{Index, NodeId};
 impl Raft {
     /// Sends every peer what it may be sent now.
     pub(super) fn replicate(&mut self) {
-        let RoleState::Leader(leader) = &self.role else {
+        let RoleState::Leader(leader) = &mut self.role else {
             return;
         };
+        let news = leader.news(&self.log, &self.config);
+        leader.served = (self.log.last_index(), self.log.commit());
         for at in 0..leader.peers.len() {
-            while self.replicate_to(at) {}
+            let mut goes_on = self.replicate_to(at, news);
+            while goes_on {
+                goes_on = self.replicate_to(at, News::default());
+            }
         }
     }
 
     /// One step for one peer; answers whether there may be another.
-    fn replicate_to(&mut self, at: usize) -> bool {
+    fn replicate_to(&mut self, at: usize, news: News) -> bool {
         let RoleState::Leader(leader) = &mut self.role else {
             return false;
         };
         let peer = &mut leader.peers[at];
-        let Some(step) = peer.step(&self.log, &self.config) else {
+        let Some(step) = peer.step(&self.log, &self.config, news) else {
             return false;
         };
         let (to, from_index) = (peer.id, peer.next);
@@ -91,11 +96,22 @@ impl Raft {
             // Index 0 is the answer to a leader of an older term, not to this one.
             None if index > Index(0) && peer.accepted(index, self.log.base_index()) => {
                 self.leader_commit();
+                self.tell_commit(from);
                 self.finish_transfer(from);
             }
             None => {}
         }
         Ok(())
+    }
+
+    /// A peer that has acknowledged something may be waiting for a commit index that it could not be
+    /// told before, or that was lost.
+    fn tell_commit(&mut self, to: NodeId) {
+        let commit = self.log.commit();
+        let eager = self.config.eager_commit;
+        if let Some(peer) = self.leader_mut().and_then(|leader| leader.peer_mut(to)) {
+            peer.due |= eager && peer.lacks_commit(commit);
+        }
     }
 
     /// A follower has answered a heartbeat.
@@ -160,8 +176,9 @@ impl Raft {
         if let Some(progress) = self.leader_mut().and_then(|leader| leader.peer_mut(peer))
             && progress.state == ProgressState::Replicate
         {
+            // The next proposal, or the answer to a heartbeat, goes on.
             progress.become_probe();
-            progress.paused = true;
+            progress.due = false;
         }
     }
 
@@ -176,10 +193,11 @@ impl Raft {
 /// Keeps the entries, from the first on, that are consecutive and of this very log.
 fn keep_known(log: &Log, entries: &mut Vec<Entry>) {
     let first = entries.first().map_or(Index(0), |entry| entry.index);
-    let known = (first.0..)
-        .zip(entries.iter())
-        .take_while(|(index, entry)| {
-            entry.index.0 == *index
+    let known = entries
+        .iter()
+        .enumerate()
+        .take_while(|(at, entry)| {
+            first.0.checked_add(*at as u64) == Some(entry.index.0)
                 && entry.index > log.base_index()
                 && log.term(entry.index) == Some(entry.term)
         })

@@ -59,7 +59,7 @@ impl Restored {
         if self.applied > last {
             return Err(RestoreError::LogForgotten { applied: self.applied, last });
         }
-        if !self.membership.is_sorted() {
+        if !self.membership.is_consistent() {
             return Err(RestoreError::Membership);
         }
         Ok(terms)

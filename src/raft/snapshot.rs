@@ -8,7 +8,7 @@ use super::ready::SnapshotNeeded;
 use super::replica::Raft;
 use super::role::RoleState;
 use super::step::StepError;
-use crate::ids::{Index, NodeId};
+use crate::ids::{Index, NodeId, Term};
 
 /// What became of the log when a snapshot was installed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,9 @@ pub enum InstallError {
         /// What it should cover at least.
         needed: Index,
     },
+    /// The disk of this replica has forgotten what it knew: its group must re-admit it first.
+    #[error("the disk has forgotten")]
+    Forgotten,
     /// A leader's state is the newest there is.
     #[error("this replica leads")]
     Leading,
@@ -45,6 +48,9 @@ impl Raft {
     /// # Errors
     /// Why it would not.
     pub fn check_snapshot(&self, meta: &SnapshotMeta) -> Result<(), InstallError> {
+        if self.config.forgotten {
+            return Err(InstallError::Forgotten);
+        }
         if matches!(self.role, RoleState::Leader(_)) {
             return Err(InstallError::Leading);
         }
@@ -56,10 +62,62 @@ impl Raft {
         let conflicts =
             meta.index <= self.log.commit() && self.log.term(meta.index) != Some(meta.term);
         let absurd = meta.index.0 > NUMBER_MAX || meta.term > self.term;
-        if absurd || conflicts || !meta.membership.is_sorted() {
+        if absurd || conflicts || !meta.membership.is_consistent() {
             return Err(InstallError::Foreign);
         }
         Ok(())
+    }
+
+    /// The leader `from` of `term` offers a snapshot that stands for `meta`. Answers whether it is to be
+    /// fetched and installed; if not, the leader is told what this log has. Offers are like messages:
+    /// they may be late, or come twice.
+    ///
+    /// # Errors
+    /// When it cannot be right.
+    pub fn snapshot_offered(
+        &mut self,
+        from: NodeId,
+        term: Term,
+        meta: &SnapshotMeta,
+    ) -> Result<bool, StepError> {
+        if from == self.config.id {
+            return Err(StepError::WrongSender);
+        }
+        if term.0 > NUMBER_MAX || meta.index.0 > NUMBER_MAX || meta.term > term {
+            return Err(StepError::Malformed("a snapshot that nobody can have"));
+        }
+        if term < self.term || self.config.forgotten {
+            return Ok(false);
+        }
+        self.wake();
+        if term > self.term {
+            self.become_follower(term, Some(from));
+        }
+        self.follow(from)?;
+        let has_it = self.log.term(meta.index) == Some(meta.term) && !self.has_lost_state();
+        if has_it {
+            self.log.commit_to(meta.index);
+        } else if self.check_snapshot(meta).is_ok() {
+            return Ok(true);
+        }
+        let body = MessageBody::AppendResponse { index: self.log.commit(), reject: None };
+        self.send_after_persist(from, body);
+        Ok(false)
+    }
+
+    /// Sends `peer` a snapshot although its log may not need one; answers whether that was begun.
+    pub fn send_snapshot(&mut self, peer: NodeId) -> bool {
+        let applied = self.apply.applied_index();
+        let index_min = self.log.base_index();
+        let Some(progress) = self.leader_mut().and_then(|leader| leader.peer_mut(peer)) else {
+            return false;
+        };
+        if applied < index_min || matches!(progress.state, ProgressState::Snapshot(_)) {
+            return false;
+        }
+        progress.become_snapshot(applied);
+        self.outbox.snapshots.push(SnapshotNeeded { to: peer, index_min });
+        true
     }
 
     /// The state machine *is* now the snapshot that stands for `meta`, durably. Entries handed out
@@ -90,6 +148,7 @@ impl Raft {
 
     /// A snapshot for `peer` was sent and installed, or could not be.
     pub fn report_snapshot(&mut self, peer: NodeId, sent: bool) {
+        let base = self.log.base_index();
         let Some(progress) = self.leader_mut().and_then(|leader| leader.peer_mut(peer)) else {
             return;
         };
@@ -98,6 +157,9 @@ impl Raft {
                 progress.become_probe();
             } else {
                 progress.snapshot_failed();
+                // Perhaps it needs none: it may have more than it could make known, and refuse any
+                // snapshot as too old. So the next probe asks for the first place that this log knows.
+                progress.next = progress.next.max(base.next());
             }
             // The peer's own word is awaited, or a pause taken: the answer to a heartbeat goes on.
             progress.paused = true;

@@ -68,6 +68,12 @@ pub struct Status {
     pub uncommitted_bytes: usize,
     /// Whom the lead is being transferred to.
     pub transfer: Option<NodeId>,
+    /// A leader takes no change of membership before this is applied.
+    pub change_index: Option<Index>,
+    /// Whether it sleeps.
+    pub quiet: bool,
+    /// Whether its disk has forgotten, so that nothing it says may count.
+    pub forgotten: bool,
     /// A leader's peers, in order.
     pub peers: Vec<PeerStatus>,
 }
@@ -110,6 +116,9 @@ impl Raft {
             tail_bytes: self.log.tail_bytes(),
             uncommitted_bytes: leader.map_or(0, |leader| leader.uncommitted.bytes()),
             transfer: leader.and_then(|leader| leader.transfer).map(|transfer| transfer.to),
+            change_index: leader.map(|leader| leader.change_index),
+            quiet: self.quiet,
+            forgotten: self.config.forgotten,
             peers: peers.collect(),
         }
     }

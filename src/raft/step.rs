@@ -55,6 +55,18 @@ impl Raft {
         }
         message.check().map_err(StepError::Malformed)?;
         let Message { from, term, body, .. } = message;
+        if self.config.forgotten {
+            self.overhear(from, term, &body);
+            return Ok(());
+        }
+        if self.quiet && !(term == self.term && self.is_echo(from, &body)) {
+            self.wake();
+        }
+        let asks =
+            matches!(body, MessageBody::PreVote { .. } | MessageBody::Vote { transfer: false, .. });
+        if asks && self.is_bound() {
+            return Ok(());
+        }
         if term < self.term {
             self.step_older(from, &body);
             return Ok(());
@@ -79,8 +91,8 @@ impl Raft {
                 self.handle_pre_vote_response(from, term, granted);
                 Ok(())
             }
-            MessageBody::Vote { last_index, last_term, .. } => {
-                self.handle_vote(from, (last_index, last_term));
+            MessageBody::Vote { last_index, last_term, transfer } => {
+                self.handle_vote(from, (last_index, last_term), transfer);
                 Ok(())
             }
             MessageBody::VoteResponse { granted } => {
@@ -95,6 +107,24 @@ impl Raft {
             MessageBody::SnapshotRequest { index_min } => {
                 self.handle_snapshot_request(from, index_min)
             }
+            MessageBody::Quiet { index, log_term } => self.handle_quiet(from, index, log_term),
+            MessageBody::Committed { index, log_term } => {
+                self.handle_committed(index, log_term);
+                Ok(())
+            }
+            // Whoever slept is awake by now.
+            MessageBody::Awake => Ok(()),
+        }
+    }
+
+    /// A replica whose disk has forgotten listens who leads, and that is all.
+    fn overhear(&mut self, from: NodeId, term: Term, body: &MessageBody) {
+        let leads = matches!(
+            body,
+            MessageBody::Append { .. } | MessageBody::Heartbeat { .. } | MessageBody::Quiet { .. }
+        );
+        if leads && (term > self.term || (term == self.term && self.leader().is_none())) {
+            self.become_follower(term, Some(from));
         }
     }
 
@@ -109,7 +139,9 @@ impl Raft {
             }
             // Nobody has entered that term yet.
             MessageBody::PreVote { .. } | MessageBody::PreVoteResponse { granted: true } => {}
-            MessageBody::Append { .. } | MessageBody::Heartbeat { .. } => {
+            MessageBody::Append { .. }
+            | MessageBody::Heartbeat { .. }
+            | MessageBody::Quiet { .. } => {
                 self.become_follower(term, Some(from));
             }
             _ => self.become_follower(term, None),

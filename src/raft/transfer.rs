@@ -57,6 +57,7 @@ impl Raft {
     /// When nothing was begun.
     pub fn transfer_leader(&mut self, to: NodeId) -> Result<(), TransferError> {
         let own = self.config.id;
+        self.wake();
         let RoleState::Leader(leader) = &mut self.role else {
             return Err(TransferError::NotLeader { leader: self.leader() });
         };
@@ -69,8 +70,9 @@ impl Raft {
             return Err(TransferError::NotVoter(to));
         }
         leader.transfer = Some(Transfer { to, elapsed: 0 });
+        let last = self.log.last_index();
         if let Some(peer) = leader.peer_mut(to) {
-            peer.due = true;
+            peer.due |= peer.matched < last;
         }
         self.finish_transfer(to);
         Ok(())
@@ -85,6 +87,9 @@ impl Raft {
         let ready = leader.transfer.is_some_and(|transfer| transfer.to == peer)
             && leader.peer(peer).is_some_and(|peer| peer.matched == last);
         if ready {
+            if let Some(leader) = self.leader_mut() {
+                leader.lease.released = true;
+            }
             self.send(peer, MessageBody::TimeoutNow);
         }
     }
@@ -99,9 +104,17 @@ impl Raft {
             // One that had not heard of this term's leader yet; now it has.
             _ => {}
         }
-        if self.is_promotable() {
+        if self.may_campaign() {
             self.become_candidate(true);
         }
         Ok(())
+    }
+
+    /// Gives up a transfer under way: this leader leads on, unless the target has been told already
+    /// and wins its election.
+    pub fn abort_transfer(&mut self) {
+        if let Some(leader) = self.leader_mut() {
+            leader.transfer = None;
+        }
     }
 }

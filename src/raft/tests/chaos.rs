@@ -3,9 +3,13 @@
 //! the faults stop, the cluster must come back.
 
 use super::cluster::{Cluster, n};
+use super::disk::Disk;
 use crate::ids::{Index, NodeId};
 use crate::raft::random::Random;
-use crate::raft::{Config, Membership, Raft, ReadContext};
+use crate::raft::{
+    Change, ChangeKind, Config, Membership, MembershipChange, Raft, ReadContext, StepError,
+    Transition,
+};
 use bytes::Bytes;
 
 /// Limits so small that every window, page and tail is hit all the time.
@@ -38,6 +42,7 @@ struct Seen {
     restarts: u64,
     snapshots: u64,
     fetches: u64,
+    changes: u64,
 }
 
 struct Chaos {
@@ -49,6 +54,8 @@ struct Chaos {
     /// How much trouble there is at the moment, percent.
     storm: u32,
     seen: Seen,
+    /// Whether the membership changes meanwhile.
+    changes: bool,
 }
 
 impl Chaos {
@@ -61,7 +68,31 @@ impl Chaos {
             proposals: 0,
             storm: 0,
             seen: Seen::default(),
+            changes: false,
         }
+    }
+
+    /// With two more replicas that belong to nothing yet, and changes of the membership.
+    fn with_changes(membership: Membership, seed: u64, change: fn(&mut Config)) -> Self {
+        let mut chaos = Self::new(membership, seed, change);
+        for id in [n(4), n(5)] {
+            chaos.cluster.add(id, Disk::default());
+            chaos.ids.push(id);
+        }
+        chaos.changes = true;
+        chaos
+    }
+
+    /// Proposes any change at all, sensible or not.
+    fn change_membership(&mut self, id: NodeId) {
+        let transition = [Transition::Auto, Transition::Implicit, Transition::Explicit];
+        let transition = transition[self.random.below(3) as usize];
+        let kinds = [ChangeKind::Voter, ChangeKind::Voter, ChangeKind::Learner, ChangeKind::Remove];
+        let changes = (0..self.random.below(3))
+            .map(|_| Change { kind: kinds[self.random.below(4) as usize], id: self.any() })
+            .collect();
+        let change = MembershipChange { transition, changes, context: Bytes::new() };
+        _ = self.cluster.raft(id.0).propose_change(&change);
     }
 
     fn chance(&mut self, percent: u32) -> bool {
@@ -99,6 +130,7 @@ impl Chaos {
             }
             965..980 => self.compact(id),
             980..983 => self.cluster.heal(),
+            983..990 if self.changes => self.change_membership(id),
             _ if self.random.below(100) < self.storm => self.trouble(id),
             _ => {}
         }
@@ -170,8 +202,8 @@ impl Chaos {
     }
 
     fn compact(&mut self, id: NodeId) {
-        let membership = self.cluster.membership.clone();
         let replica = self.cluster.replica(id.0);
+        let membership = replica.machine.membership.clone();
         replica.checkpoint = replica.machine.clone();
         let through = replica.machine.applied();
         let kept = u64::from(self.random.below(6));
@@ -220,13 +252,18 @@ impl Chaos {
             let Some(leader) = self.cluster.leader() else {
                 continue;
             };
+            if !self.cluster.raft(leader.0).membership().is_voter(leader) {
+                self.cluster.raft(leader.0).step_down();
+            }
             let last = Bytes::from_static(b"last");
             let Ok((index, _)) = self.cluster.raft(leader.0).propose(last) else {
                 continue;
             };
             self.cluster.run(10);
-            let everywhere =
-                self.cluster.replicas.values().all(|replica| replica.machine.applied() >= index);
+            let membership = self.cluster.raft(leader.0).membership().clone();
+            let everywhere = self.cluster.replicas.iter().all(|(id, replica)| {
+                !membership.contains(*id) || replica.machine.applied() >= index
+            });
             if everywhere {
                 self.cluster.checker.inspect(&self.cluster.replicas);
                 return;
@@ -248,9 +285,13 @@ impl Chaos {
         }
         self.recover();
         for replica in self.cluster.replicas.values() {
-            assert!(replica.errors.is_empty(), "nobody was wrong: {:?}", replica.errors);
+            // Only who was removed, or added too lately, speaks out of turn.
+            let wrong =
+                |error: &StepError| !(self.changes && matches!(error, StepError::NotMember(_)));
+            assert!(!replica.errors.iter().any(wrong), "nobody was wrong: {:?}", replica.errors);
         }
         self.seen.commits = self.cluster.checker.commit.0;
+        self.seen.changes = self.cluster.checker.changed() as u64;
         self.seen.reads = self.cluster.checker.reads_answered;
         let terms = self.ids.iter().map(|id| self.cluster.raft(id.0).term().0);
         self.seen.terms = terms.max().expect("there are replicas");
@@ -264,7 +305,8 @@ fn survives(name: &str, membership: &Membership, seeds: u64, change: fn(&mut Con
     let factor = std::env::var("RAFT_CHAOS_FACTOR").ok().and_then(|factor| factor.parse().ok());
     let seeds = seeds * factor.unwrap_or(1);
     for seed in 0..seeds {
-        let run = || Chaos::new(membership.clone(), seed, change).run(12_000);
+        let make = if name.ends_with("changes") { Chaos::with_changes } else { Chaos::new };
+        let run = || make(membership.clone(), seed, change).run(12_000);
         let seen = std::panic::catch_unwind(run).unwrap_or_else(|_| panic!("{name}: seed {seed}"));
         total.commits += seen.commits;
         total.terms += seen.terms;
@@ -272,12 +314,14 @@ fn survives(name: &str, membership: &Membership, seeds: u64, change: fn(&mut Con
         total.restarts += seen.restarts;
         total.snapshots += seen.snapshots;
         total.fetches += seen.fetches;
+        total.changes += seen.changes;
     }
     // A run in which nothing happened proves nothing.
     println!("{name}: {total:?}");
     assert!(total.commits > seeds * 20 && total.terms > seeds * 3, "{total:?}");
     assert!(total.reads as u64 > seeds * 3 && total.restarts > seeds * 5, "{total:?}");
     assert!(total.fetches > seeds, "{total:?}");
+    assert!(!name.ends_with("changes") || total.changes > seeds * 3, "{total:?}");
     assert!(membership.everyone().len() == 1 || total.snapshots > seeds / 2, "{total:?}");
 }
 
@@ -313,6 +357,21 @@ fn a_joint_configuration_survives_chaos() {
     let outgoing = vec![n(2), n(3), n(4)];
     let membership = Membership { outgoing, ..Membership::of_voters((1..=3).map(n)) };
     survives("joint", &membership, 200, tiny);
+}
+
+#[test]
+fn changes_of_the_membership_survive_chaos() {
+    survives("changes", &Membership::of_voters((1..=3).map(n)), 400, tiny);
+}
+
+#[test]
+fn a_removed_leader_that_leads_on_survives_chaos() {
+    survives("stubborn changes", &Membership::of_voters((1..=3).map(n)), 150, |config| {
+        tiny(config);
+        config.step_down_on_removal = false;
+        config.changes_await_commit = false;
+        config.eager_commit = false;
+    });
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 #[derive(Default)]
 pub(super) struct Checker {
-    membership: Membership,
+    /// Who belonged to the group after each change.
+    memberships: BTreeMap<Index, Membership>,
     /// Election safety: the leader of each term.
     leaders: BTreeMap<Term, NodeId>,
     /// Whom each replica has voted for, as it told others.
@@ -29,7 +30,19 @@ pub(super) struct Checker {
 
 impl Checker {
     pub(super) fn new(membership: Membership) -> Self {
-        Self { membership, ..Self::default() }
+        Self { memberships: [(Index(0), membership)].into(), ..Self::default() }
+    }
+
+    /// `entry`, when applied, leaves this membership in force.
+    pub(super) fn changes(&mut self, entry: &Entry, membership: &Membership) {
+        assert!(membership.is_consistent(), "{membership:?}");
+        let first = self.memberships.entry(entry.index).or_insert_with(|| membership.clone());
+        assert_eq!(first, membership, "after {}", entry.index);
+    }
+
+    /// How often the membership has changed.
+    pub(super) fn changed(&self) -> usize {
+        self.memberships.len() - 1
     }
 
     /// `replica` applies `entry`.
@@ -54,7 +67,12 @@ impl Checker {
     pub(super) fn sends(&mut self, message: &Message, replica: &Replica) {
         let disk = &replica.disk;
         let vote = match message.body {
-            MessageBody::Vote { .. } => Some(message.from),
+            MessageBody::Vote { last_index, last_term, .. } => {
+                let durable = disk.term(last_index) == Some(last_term)
+                    || replica.checkpoint.applied() >= last_index;
+                assert!(durable, "{message}: it would forget entries that it speaks of");
+                None
+            }
             MessageBody::VoteResponse { granted: true } => Some(message.to),
             MessageBody::AppendResponse { index, reject: None } => {
                 // A durable later term says as much as the entries: they were taken and then cut off,
@@ -99,7 +117,8 @@ impl Checker {
                 });
                 u64::from(has)
             };
-            let held = quorum::joint_reached(&self.membership, has);
+            // The quorum of those who believe it: neighbouring memberships share one.
+            let held = quorum::joint_reached(raft.membership(), has);
             assert!(held >= 1, "{id} commits {commit} without a quorum of disks");
             self.commit = commit;
             let length = usize::try_from(commit.0).expect("small");

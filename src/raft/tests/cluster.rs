@@ -5,7 +5,7 @@ use super::checker::Checker;
 use super::disk::{Disk, Machine, Write};
 use crate::ids::{Index, NodeId, Term};
 use crate::raft::{
-    Config, Fetch, Membership, Message, Raft, ReadContext, ReadState, Ready, Restored,
+    Config, EntryKind, Fetch, Membership, Message, Raft, ReadContext, ReadState, Ready, Restored,
     SnapshotMeta, StepError,
 };
 use bytes::Bytes;
@@ -38,7 +38,7 @@ pub(super) struct Cluster {
     pub(super) checker: Checker,
     /// Every message sent, printed; for tests that look at the traffic.
     pub(super) trace: Vec<String>,
-    change: fn(&mut Config),
+    change: Box<dyn Fn(&mut Config)>,
     seed: u64,
 }
 
@@ -52,7 +52,11 @@ impl Cluster {
         Self::new(Membership::of_voters((1..=size).map(NodeId)), 1, |_| {})
     }
 
-    pub(super) fn new(membership: Membership, seed: u64, change: fn(&mut Config)) -> Self {
+    pub(super) fn new(
+        membership: Membership,
+        seed: u64,
+        change: impl Fn(&mut Config) + 'static,
+    ) -> Self {
         let mut cluster = Self {
             replicas: BTreeMap::new(),
             wire: Vec::new(),
@@ -60,7 +64,7 @@ impl Cluster {
             snapshots: Vec::new(),
             checker: Checker::new(membership.clone()),
             trace: Vec::new(),
-            change,
+            change: Box::new(change),
             seed,
             membership,
         };
@@ -74,12 +78,13 @@ impl Cluster {
 
     /// Puts a replica on this disk into the cluster.
     pub(super) fn add(&mut self, id: NodeId, disk: Disk) {
+        let machine = Machine { membership: disk.base.membership.clone(), ..Machine::default() };
         let replica = Replica {
             raft: None,
             disk,
             writes: VecDeque::new(),
-            machine: Machine::default(),
-            checkpoint: Machine::default(),
+            machine: machine.clone(),
+            checkpoint: machine,
             fetches: VecDeque::new(),
             reads: Vec::new(),
             reads_lost: Vec::new(),
@@ -120,7 +125,7 @@ impl Cluster {
         let replica = self.replicas.get_mut(&id).expect("a replica");
         replica.lives += 1;
         config.seed = self.seed * 1_000_000 + u64::from(id.0) * 1000 + replica.lives;
-        let meta = replica.machine.meta(&self.membership);
+        let meta = replica.machine.meta();
         if replica.disk.term(meta.index) != Some(meta.term) && meta.index > replica.disk.base.index
         {
             // The snapshot was installed, and the log had not heard of it.
@@ -135,7 +140,7 @@ impl Cluster {
             terms: disk.runs(),
             last: disk.last(),
             tail: disk.entries[tail..].to_vec(),
-            membership: self.membership.clone(),
+            membership: replica.machine.membership.clone(),
             applied: meta.index,
         };
         replica.raft = Some(Raft::new(config, restored).expect("what the disk remembers fits"));
@@ -161,6 +166,12 @@ impl Cluster {
         }
         for entry in ready.committed {
             self.checker.applies(id, replica, &entry);
+            let raft = replica.raft.as_mut().expect("still up");
+            if entry.kind == EntryKind::Membership {
+                _ = raft.apply_change(&entry.data);
+                replica.machine.membership = raft.membership().clone();
+                self.checker.changes(&entry, &replica.machine.membership);
+            }
             replica.machine.history.push((entry.term, entry.data));
         }
         let raft = replica.raft.as_mut().expect("still up");
@@ -217,7 +228,7 @@ impl Cluster {
             return false;
         }
         let (from, to, machine) = self.snapshots.remove(0);
-        let meta = machine.meta(&self.membership);
+        let meta = machine.meta();
         let target = self.replicas.get_mut(&to).expect("a replica");
         let mut done = false;
         if let Some(raft) = target.raft.as_mut().filter(|_| arrives)
@@ -348,7 +359,8 @@ impl Cluster {
     pub(super) fn applied(&mut self, id: u32) -> Vec<String> {
         let history = &self.replica(id).machine.history;
         let data = history.iter().map(|entry| String::from_utf8_lossy(&entry.1).into_owned());
-        data.filter(|data| !data.is_empty()).collect()
+        // Neither no-ops nor changes of the membership are printable.
+        data.filter(|data| !data.is_empty() && !data.contains(char::is_control)).collect()
     }
 
     /// The terms of the log of `id`, by index from 1, as on its disk.

@@ -63,10 +63,11 @@ impl Disk {
     }
 }
 
-/// A state machine: everything it was told, in order.
+/// A state machine: everything it was told, in order, and who belonged to the group after that.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Machine {
     pub(super) history: Vec<(Term, Bytes)>,
+    pub(super) membership: Membership,
 }
 
 impl Machine {
@@ -74,9 +75,9 @@ impl Machine {
         Index(self.history.len() as u64)
     }
 
-    pub(super) fn meta(&self, membership: &Membership) -> SnapshotMeta {
+    pub(super) fn meta(&self) -> SnapshotMeta {
         let term = self.history.last().map_or(Term(0), |entry| entry.0);
-        SnapshotMeta { index: self.applied(), term, membership: membership.clone() }
+        SnapshotMeta { index: self.applied(), term, membership: self.membership.clone() }
     }
 }
 

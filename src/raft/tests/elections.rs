@@ -38,19 +38,41 @@ fn five_replicas_elect_exactly_one_leader_by_time_out() {
 }
 
 #[test]
-fn votes_and_requests_for_votes_wait_for_the_disk() {
+fn votes_wait_for_the_disk() {
     let mut cluster = Cluster::new(Membership::of_voters((1..=3).map(n)), 1, no_pre_vote);
     cluster.raft(1).campaign();
     cluster.take_ready(n(1));
-    assert!(cluster.wire.is_empty(), "the candidate's own vote is not durable");
-    cluster.sync(n(1));
-    assert_eq!(cluster.wire.len(), 2);
+    assert_eq!(cluster.wire.len(), 2, "requests promise nothing");
     cluster.deliver(0);
     cluster.take_ready(n(2));
     assert_eq!(cluster.wire.len(), 1, "the vote is not durable");
     cluster.sync(n(2));
     assert_eq!(cluster.wire.len(), 2);
     assert_eq!(cluster.wire[1].body, MessageBody::VoteResponse { granted: true });
+    cluster.deliver(1);
+    cluster.take_ready(n(1));
+    assert!(!cluster.raft(1).is_leader(), "its own vote is not durable");
+    cluster.sync(n(1));
+    assert!(cluster.raft(1).is_leader());
+}
+
+#[test]
+fn requests_for_votes_wait_for_the_entries_that_they_speak_of() {
+    let mut cluster = Cluster::new(Membership::of_voters((1..=3).map(n)), 1, no_pre_vote);
+    cluster.elect(1);
+    cluster.propose(1, "x");
+    cluster.take_ready(n(1));
+    while cluster.wire.len() > 1 {
+        cluster.wire.pop();
+    }
+    cluster.deliver(0);
+    cluster.take_ready(n(2));
+    cluster.raft(2).campaign();
+    cluster.take_ready(n(2));
+    assert!(cluster.wire.is_empty(), "{:?}", cluster.wire);
+    while cluster.sync(n(2)) {}
+    let asked = cluster.wire.iter().filter(|it| matches!(it.body, MessageBody::Vote { .. }));
+    assert_eq!(asked.count(), 2);
 }
 
 #[test]

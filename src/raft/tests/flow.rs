@@ -136,12 +136,18 @@ fn a_dead_peer_gets_heartbeats_only() {
 fn an_unreachable_peer_is_probed_when_it_answers_again() {
     let mut cluster = cluster(2, |_| {});
     cluster.raft(1).report_unreachable(n(2));
+    cluster.propose(1, "w");
+    cluster.settle_without(|message| message.to == n(2));
     cluster.propose(1, "x");
     cluster.settle();
-    assert_eq!(cluster.raft(1).status().peers[0].state, ProgressState::Probe);
+    assert_eq!(
+        cluster.raft(1).status().peers[0].state,
+        ProgressState::Probe,
+        "one probe at a time"
+    );
     cluster.run(2);
     assert_eq!(cluster.raft(1).status().peers[0].state, ProgressState::Replicate);
-    assert_eq!(cluster.applied(2), ["x"]);
+    assert_eq!(cluster.applied(2), ["w", "x"]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ impl Garbage {
             0 => u64::MAX,
             1 => u64::MAX / 2,
             2 => 0,
-            _ => (around + u64::from(self.0.below(7))).saturating_sub(3),
+            _ => around.saturating_add(u64::from(self.0.below(7))).saturating_sub(3),
         }
     }
 

@@ -10,6 +10,7 @@ mod flow;
 mod garbage;
 mod logs;
 mod reads;
+mod script;
 mod snapshots;
 mod storage;
 mod transfers;
