@@ -139,6 +139,7 @@ mod role;
 mod snapshot;
 mod status;
 mod step;
+pub mod storage;
 mod terms;
 #[cfg(test)]
 mod tests;

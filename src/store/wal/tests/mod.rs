@@ -6,3 +6,4 @@ mod damage;
 mod model;
 mod real;
 mod recycling;
+mod storage;
