@@ -193,10 +193,10 @@ impl Raft {
 /// Keeps the entries, from the first on, that are consecutive and of this very log.
 fn keep_known(log: &Log, entries: &mut Vec<Entry>) {
     let first = entries.first().map_or(Index(0), |entry| entry.index);
-    let known = (first.0..)
+    let known = (0u64..)
         .zip(entries.iter())
-        .take_while(|(index, entry)| {
-            entry.index.0 == *index
+        .take_while(|(at, entry)| {
+            entry.index.0 == first.0.wrapping_add(*at)
                 && entry.index > log.base_index()
                 && log.term(entry.index) == Some(entry.term)
         })
