@@ -152,7 +152,12 @@ impl Message {
     /// # Errors
     /// What is wrong with it.
     pub fn check(&self) -> Result<(), &'static str> {
-        if self.term.0 > NUMBER_MAX || self.term == Term(0) {
+        // Only who has never seen an election refuses a pre-vote in term 0.
+        let may_be_zero = matches!(
+            self.body,
+            MessageBody::PreVoteResponse { granted: false } | MessageBody::Committed { .. }
+        );
+        if self.term.0 > NUMBER_MAX || (self.term == Term(0) && !may_be_zero) {
             return Err("a term out of range");
         }
         match &self.body {

@@ -19,21 +19,29 @@
 //!    [`Raft::persisted`]. Several Readys may be on their way at once and be synced together. A Ready
 //!    that [`Ready::needs_persist`] must pass through the same queue even if it has nothing to write.
 //!    If a sync fails, the process must end: nobody knows what is on the disk.
-//! 6. **Apply** `committed` in order, once each, and call [`Raft::applied`]. An entry of kind
-//!    [`EntryKind::Membership`] goes to [`Raft::membership_applied`] too; an empty normal one is a
-//!    term's first and means nothing. The state machine must remember its applied index together with
-//!    its state.
+//! 6. **Apply** `committed` in order, once each, and call [`Raft::applied`]. The payload of an entry of
+//!    kind [`EntryKind::Membership`] goes to [`Raft::apply_change`] first, and the membership that this
+//!    answers (or leaves as it was, if it is an error) belongs to the state from then on; an empty normal
+//!    entry is a term's first and means nothing. The state machine must remember its applied index and
+//!    membership together with its state.
 //! 7. **Answer reads.** A [`ReadState`] may be answered once its index is applied *here*. What is in
 //!    `reads_lost` was not answered and will not be.
 //! 8. **Fetch** entries that are only on disk, and answer each [`Fetch`] with [`Raft::fetched`], if need
 //!    be with nothing. A Ready's entries must be readable when it was persisted.
 //! 9. **Send snapshots.** For each [`SnapshotNeeded`] make a snapshot, send it by a way of its own, and
-//!    answer with [`Raft::report_snapshot`] in any case. The receiver asks [`Raft::check_snapshot`],
-//!    installs it durably, and calls [`Raft::snapshot_installed`].
+//!    answer with [`Raft::report_snapshot`] in any case. The receiver calls [`Raft::snapshot_offered`]
+//!    with what it is offered, fetches it if it is wanted, asks [`Raft::check_snapshot`] again before it
+//!    switches its state machine over, installs it durably, and calls [`Raft::snapshot_installed`].
 //! 10. **Compact.** Call [`Raft::compact`] for what is applied and will be remembered, as often as
 //!     the log should shrink, and purge the stored log up to the index it answers.
 //! 11. **Restart** from what is durable, by [`Raft::new`] with another seed. Nothing that an earlier life
-//!     had on its way may reach the disk, the network or the new life afterwards.
+//!     had on its way may reach the disk, the network or the new life afterwards. If the disk has
+//!     forgotten anything that was durable, start with [`Config::forgotten`]: the replica then says
+//!     nothing that counts, until its group has removed it and added it again as a learner.
+//! 12. **Watch the nodes**, if groups may sleep ([`Config::quiet_ticks`]): when a node dies, call
+//!     [`Raft::wake`] on what followed a leader there, and [`Raft::peer_returned`] when it is back.
+//! 13. **Tell the time**, if leases are on ([`Config::lease`]): [`Raft::set_clock`] before the other
+//!     calls; and ask [`Raft::lease_holds`] again when the answer to a read by lease is ready.
 //!
 //! # The loop
 //!
@@ -83,18 +91,31 @@
 //!
 //! # What it does
 //!
-//! Elections with pre-votes and a leader that steps down without a quorum (thesis §9.6, §6.2). Parallel
-//! and pipelined replication: the leader sends before it has synced, its own sync counts like any
-//! other, and only what is on a replica's own disk is applied there. Windows in messages and bytes,
-//! batches capped in bytes, a limit on what is uncommitted. Linearizable reads from any replica without
-//! the log. Transfer of the lead. Learners and joint configurations in every decision.
+//! **Elections** with pre-votes and a leader that steps down without a quorum (thesis §9.6, §6.2); a
+//! preferred leader; transfer of the lead (§3.10). A refused candidate is told what is committed, so that
+//! it never waits for the votes of replicas that were removed without its knowing.
+//!
+//! **Replication** is parallel and pipelined: the leader sends before it has synced, its own sync counts
+//! like any other, and only what is on a replica's own disk is applied there. Windows in messages and
+//! bytes, batches capped in bytes, a limit on what is uncommitted. Completions of writes may be late and
+//! may be overtaken by changes of term: each counts for what its Ready wrote and nobody has cut since.
+//!
+//! **Reads** are linearizable, from any replica and without the log: by asking a quorum, many reads at a
+//! time, or, opt-in, on the word of a quorum that has not expired.
+//!
+//! **Membership** changes by one voter in one step, or by any number through a joint configuration
+//! (§4.3), which the leader leaves by itself or when asked. Changes take effect when they are applied;
+//! one is under way at a time. Learners get everything and count nowhere. A replica whose state begins
+//! nowhere, because it was added later, starts with a snapshot: the founders stand in no entry.
+//!
+//! **Idle groups** can sleep, without any message, until something happens.
 //!
 //! # What it does not do
 //!
 //! It does not store, send, or make snapshots. It does not know what entries mean, who is allowed to
-//! send, or whether a peer's disk was replaced: a replica that has forgotten what it promised must be
-//! kept out by its caller until the group has re-admitted it. It does not yet propose membership
-//! changes, weigh candidates by priority, read by lease, or let idle groups sleep.
+//! send, or whether a peer's disk was replaced: the caller must compare identities of disks, and keep
+//! out who is not the one that was admitted. It does not choose members, and it does not mend a group
+//! whose majority is lost for good. It is not safe against peers that lie, but they cannot make it panic.
 //!
 //! # Where things are
 //!
@@ -103,12 +124,15 @@
 //! | `replica` | the replica's parts, its birth and its clock |
 //! | `step`, `message`, `display` | what may come in |
 //! | `ready`, `status` | what goes out |
-//! | `role`, `election`, `quorum`, `membership` | who leads, and who may decide |
-//! | `leader`, `uncommitted`, `transfer` | leading |
+//! | `role`, `election`, `priority`, `quorum` | who leads, and who has decided |
+//! | `membership`, `change`, `reconfigure` | who belongs to the group |
+//! | `leader`, `uncommitted`, `transfer`, `quiet` | leading |
 //! | `replication`, `progress`, `inflights`, `snapshot` | bringing followers up to date |
 //! | `follower` | following |
-//! | `read` | linearizable reads |
+//! | `read`, `lease` | linearizable reads |
 //! | `log`, `terms`, `writes`, `apply`, `restore`, `queue` | the log, between memory and disk |
+//! | `storage` | a disk for those who embed the core, and what any disk must do |
+//! | `scripts` | stories that tell all of it |
 
 mod apply;
 pub mod change;

@@ -7,10 +7,11 @@ use super::disk::Disk;
 use crate::ids::{Index, NodeId};
 use crate::raft::random::Random;
 use crate::raft::{
-    Change, ChangeKind, Config, Membership, MembershipChange, Raft, ReadContext, StepError,
-    Transition,
+    Change, ChangeKind, Config, Lease, LeaseRead, Membership, MembershipChange, Raft, ReadContext,
+    StepError, Transition,
 };
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// Limits so small that every window, page and tail is hit all the time.
 fn tiny(config: &mut Config) {
@@ -43,6 +44,7 @@ struct Seen {
     snapshots: u64,
     fetches: u64,
     changes: u64,
+    leases: u64,
 }
 
 struct Chaos {
@@ -56,7 +58,16 @@ struct Chaos {
     seen: Seen,
     /// Whether the membership changes meanwhile.
     changes: bool,
+    /// With leases: the time, in milliseconds, and when each clock ticked last.
+    time: Option<(u64, BTreeMap<NodeId, u64>)>,
+    /// Nodes that are asleep, and until when.
+    asleep: BTreeMap<NodeId, u64>,
+    /// Reads by lease that are being prepared: by whom, and what they have to see.
+    prepared: Vec<(NodeId, LeaseRead, Index)>,
 }
+
+/// With leases on, one thing happens in a millisecond, and a tick takes this many.
+const TICK_MILLIS: u64 = 40;
 
 impl Chaos {
     fn new(membership: Membership, seed: u64, change: fn(&mut Config)) -> Self {
@@ -69,6 +80,71 @@ impl Chaos {
             storm: 0,
             seen: Seen::default(),
             changes: false,
+            time: None,
+            asleep: BTreeMap::new(),
+            prepared: Vec::new(),
+        }
+    }
+
+    /// With clocks that agree with the ticks, for leases.
+    fn with_clocks(membership: Membership, seed: u64, change: fn(&mut Config)) -> Self {
+        let mut chaos = Self::with_changes(membership, seed, change);
+        chaos.time = Some((0, BTreeMap::new()));
+        chaos
+    }
+
+    /// A millisecond passes, and the clock of this node ticks when it is due; answers whether the node
+    /// is awake. One that wakes up may do this and that before it gets its ticks.
+    fn pass_time(&mut self, id: NodeId) -> bool {
+        let late = self.chance(50);
+        let sleeps = self.random.below(2000) == 0;
+        let length = u64::from(self.random.below(2000));
+        let Some((now, ticked)) = &mut self.time else {
+            return true;
+        };
+        *now += 1;
+        if sleeps {
+            self.asleep.insert(id, *now + length);
+        }
+        if self.asleep.get(&id).is_some_and(|until| *until > *now) {
+            return false;
+        }
+        let last = ticked.entry(id).or_insert(*now);
+        while *now >= *last + TICK_MILLIS && !late {
+            *last += TICK_MILLIS;
+            if let Some(raft) = self.cluster.replica(id.0).raft.as_mut() {
+                raft.tick();
+            }
+        }
+        let now = *now;
+        if self.chance(50)
+            && let Some(raft) = self.cluster.replica(id.0).raft.as_mut()
+        {
+            raft.set_clock(now);
+        }
+        true
+    }
+
+    /// Begins a read by lease, or ends one that was begun a while ago.
+    fn read_by_lease(&mut self, id: NodeId) {
+        let Some((now, _)) = self.time else {
+            return;
+        };
+        let commit = self.cluster.checker.commit;
+        // The clock was read a while before it is acted upon.
+        let late = u64::from(self.random.below(30));
+        if let Ok(read) = self.cluster.raft(id.0).lease_read(now.saturating_sub(late)) {
+            self.prepared.push((id, read, commit));
+        }
+        for (id, read, needed) in std::mem::take(&mut self.prepared) {
+            if self.chance(50) {
+                self.prepared.push((id, read, needed));
+            } else if let Some(raft) = &self.cluster.replica(id.0).raft
+                && raft.lease_holds(&read, now)
+            {
+                assert!(read.index >= needed, "a stale read by lease: {read:?} of {needed}");
+                self.seen.leases += 1;
+            }
         }
     }
 
@@ -113,10 +189,14 @@ impl Chaos {
             }
             return;
         }
+        if !self.pass_time(id) {
+            return;
+        }
         match self.random.below(1000) {
             0..350 => self.wire(),
             350..600 => _ = self.cluster.take_ready(id),
             600..760 => _ = self.cluster.sync(id),
+            760..830 if self.time.is_some() => self.read_by_lease(id),
             760..830 => self.cluster.raft(id.0).tick(),
             830..890 => self.propose(id),
             890..920 => self.read(id),
@@ -247,6 +327,10 @@ impl Chaos {
             }
         }
         for _ in 0..30 {
+            for id in self.ids.clone() {
+                // Those who watch the nodes see that all are there.
+                self.cluster.raft(id.0).wake();
+            }
             self.cluster.run(10);
             self.collect_reads();
             let Some(leader) = self.cluster.leader() else {
@@ -305,7 +389,11 @@ fn survives(name: &str, membership: &Membership, seeds: u64, change: fn(&mut Con
     let factor = std::env::var("RAFT_CHAOS_FACTOR").ok().and_then(|factor| factor.parse().ok());
     let seeds = seeds * factor.unwrap_or(1);
     for seed in 0..seeds {
-        let make = if name.ends_with("changes") { Chaos::with_changes } else { Chaos::new };
+        let make = match name {
+            "leases" => Chaos::with_clocks,
+            _ if name.ends_with("changes") => Chaos::with_changes,
+            _ => Chaos::new,
+        };
         let run = || make(membership.clone(), seed, change).run(12_000);
         let seen = std::panic::catch_unwind(run).unwrap_or_else(|_| panic!("{name}: seed {seed}"));
         total.commits += seen.commits;
@@ -315,12 +403,14 @@ fn survives(name: &str, membership: &Membership, seeds: u64, change: fn(&mut Con
         total.snapshots += seen.snapshots;
         total.fetches += seen.fetches;
         total.changes += seen.changes;
+        total.leases += seen.leases;
     }
     // A run in which nothing happened proves nothing.
     println!("{name}: {total:?}");
     assert!(total.commits > seeds * 20 && total.terms > seeds * 3, "{total:?}");
     assert!(total.reads as u64 > seeds * 3 && total.restarts > seeds * 5, "{total:?}");
     assert!(total.fetches > seeds, "{total:?}");
+    assert!(name != "leases" || total.leases > seeds * 20, "{total:?}");
     assert!(!name.ends_with("changes") || total.changes > seeds * 3, "{total:?}");
     assert!(membership.everyone().len() == 1 || total.snapshots > seeds / 2, "{total:?}");
 }
@@ -372,6 +462,25 @@ fn a_removed_leader_that_leads_on_survives_chaos() {
         config.changes_await_commit = false;
         config.eager_commit = false;
     });
+}
+
+#[test]
+fn sleepy_groups_survive_chaos() {
+    survives("sleepy changes", &Membership::of_voters((1..=3).map(n)), 150, |config| {
+        tiny(config);
+        config.quiet_ticks = Some(3);
+        config.priorities = vec![(n(2), 1)];
+    });
+}
+
+fn leases(config: &mut Config) {
+    tiny(config);
+    config.lease = Some(Lease { millis: 8 * TICK_MILLIS });
+}
+
+#[test]
+fn reads_by_lease_survive_chaos() {
+    survives("leases", &Membership::of_voters((1..=3).map(n)), 300, leases);
 }
 
 #[test]

@@ -332,6 +332,11 @@ impl Cluster {
         self.raft(id).propose(data).expect("a leader with room")
     }
 
+    /// The same, if `id` leads.
+    pub(super) fn propose_if_leading(&mut self, id: u32, data: &str) {
+        _ = self.raft(id).propose(Bytes::copy_from_slice(data.as_bytes()));
+    }
+
     /// Nothing to or from `id` arrives any more.
     pub(super) fn isolate(&mut self, id: u32) {
         let ids: Vec<NodeId> = self.replicas.keys().copied().collect();

@@ -3,8 +3,8 @@
 use crate::ids::{Index, NodeId, Term};
 use crate::raft::random::Random;
 use crate::raft::{
-    Config, Entry, EntryKind, Membership, Message, MessageBody, Raft, ReadContext, RejectHint,
-    Restored, SnapshotMeta,
+    Change, ChangeKind, Config, Entry, EntryKind, Lease, Membership, MembershipChange, Message,
+    MessageBody, Raft, ReadContext, RejectHint, Restored, SnapshotMeta, Transition,
 };
 use bytes::Bytes;
 
@@ -27,10 +27,32 @@ impl Garbage {
             .map(|at| Entry {
                 index: Index(if strange { self.number(prev) } else { prev.wrapping_add(at) }),
                 term: Term(if strange { self.number(term) } else { term }),
-                kind: EntryKind::Normal,
-                data: Bytes::from_static(b"x"),
+                kind: if self.0.below(5) == 0 { EntryKind::Membership } else { EntryKind::Normal },
+                data: self.data(),
             })
             .collect()
+    }
+
+    /// Sometimes a change of the membership, sometimes the beginning of one.
+    fn data(&mut self) -> Bytes {
+        let data = self.change().encode();
+        match self.0.below(4) {
+            0 => data.slice(..data.len() / 2),
+            1 => data,
+            2 => Bytes::new(),
+            _ => Bytes::from_static(b"x"),
+        }
+    }
+
+    fn change(&mut self) -> MembershipChange {
+        let kinds =
+            [ChangeKind::Voter, ChangeKind::Learner, ChangeKind::Remove, ChangeKind::Update];
+        let changes = (0..self.0.below(4))
+            .map(|_| Change { kind: kinds[self.0.below(4) as usize], id: NodeId(self.0.below(5)) })
+            .collect();
+        let transitions = [Transition::Auto, Transition::Implicit, Transition::Explicit];
+        let transition = transitions[self.0.below(3) as usize];
+        MembershipChange { transition, changes, context: Bytes::new() }
     }
 
     fn message(&mut self, raft: &Raft) -> Message {
@@ -40,7 +62,7 @@ impl Garbage {
         let term = Term(raft.term().0.max(1) + u64::from(self.0.below(30) / 29));
         let known = raft.term_at(index).unwrap_or(term);
         let round = self.number(2);
-        let body = match self.0.below(14) {
+        let body = match self.0.below(17) {
             0..3 => MessageBody::Append {
                 prev_index: index,
                 prev_term: known,
@@ -64,6 +86,9 @@ impl Garbage {
                 1 => MessageBody::ReadIndexResponse { id: round, index: Some(index) },
                 _ => MessageBody::ReadIndexResponse { id: round, index: None },
             },
+            13 => MessageBody::Quiet { index, log_term: known },
+            14 => MessageBody::Awake,
+            15 => MessageBody::Committed { index, log_term: known },
             _ => MessageBody::SnapshotRequest { index_min: index },
         };
         let strange = self.0.below(50) == 0;
@@ -91,6 +116,12 @@ fn live(seed: u64) -> (u64, u64) {
     let mut config = Config::new(NodeId(1), seed);
     config.tail_bytes_max = 200;
     config.check_quorum = seed.is_multiple_of(2);
+    config.lease = seed.is_multiple_of(4).then_some(Lease { millis: 50 });
+    config.quiet_ticks = seed.is_multiple_of(3).then_some(2);
+    config.validate_changes = !seed.is_multiple_of(5);
+    config.step_down_on_removal = !seed.is_multiple_of(7);
+    config.forgotten = seed.is_multiple_of(31);
+    config.priorities = vec![(NodeId(1), garbage.0.below(2)), (NodeId(2), 1)];
     let voters = (1..=3).map(NodeId);
     let mut raft = Raft::new(config, Restored::newborn(voters)).expect("a newborn");
     let (mut led, mut refused) = (0, 0);
@@ -105,6 +136,22 @@ fn live(seed: u64) -> (u64, u64) {
             74..76 => _ = raft.read_index(ReadContext(1)),
             76 => _ = raft.snapshot_installed(garbage.snapshot(&raft)),
             77 => _ = raft.transfer_leader(NodeId(2)),
+            83 => {
+                let meta = garbage.snapshot(&raft);
+                let term = Term(garbage.number(raft.term().0));
+                let term = if term.0 == u64::MAX / 2 { Term(u64::MAX) } else { term };
+                _ = raft.snapshot_offered(NodeId(1 + garbage.0.below(3)), term, &meta);
+            }
+            84 => _ = raft.propose_change(&garbage.change()),
+            85 => _ = raft.forget_leader(),
+            86 => {
+                let now = garbage.number(100);
+                if let Ok(read) = raft.lease_read(now) {
+                    _ = raft.lease_holds(&read, garbage.number(100));
+                }
+            }
+            87 => _ = raft.send_snapshot(NodeId(2)),
+            88 => raft.report_unreachable(NodeId(3)),
             78 => raft.report_snapshot(NodeId(3), seed.is_multiple_of(3)),
             79 => raft.campaign(),
             80 => {
@@ -119,6 +166,11 @@ fn live(seed: u64) -> (u64, u64) {
                 let ready = raft.ready();
                 if garbage.0.below(4) > 0 {
                     raft.persisted(ready.number);
+                }
+                for entry in &ready.committed {
+                    if entry.kind == EntryKind::Membership {
+                        _ = raft.apply_change(&entry.data);
+                    }
                 }
                 if let Some(last) = ready.committed.last() {
                     raft.applied(last.index);
