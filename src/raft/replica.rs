@@ -69,6 +69,7 @@ impl Raft {
         let terms = restored.check()?;
         let HardState { term, vote, commit } = restored.hard_state;
         let commit = commit.min(restored.last).max(restored.base.index).max(restored.applied);
+        let commit = commit.max(restored.known_by_changes(&config));
         let mut random = Random::new(config.seed);
         let election_timeout = config.election_ticks + random.below(config.election_ticks);
         let mut raft = Raft {
