@@ -156,7 +156,8 @@ impl Raft {
 
     /// The log up to and including `through` may be forgotten: all of it is applied, and the state
     /// machine is certain to remember that. Answers up to where it *is* forgotten now (less, if the
-    /// replica itself still needs some of it): the caller may purge its disk that far.
+    /// replica itself still needs some of it): the caller may purge its disk that far, after everything
+    /// that the Readys so far have asked to be written.
     ///
     /// # Panics
     /// When `through` is not applied.
