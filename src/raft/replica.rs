@@ -69,6 +69,7 @@ impl Raft {
         let terms = restored.check()?;
         let HardState { term, vote, commit } = restored.hard_state;
         let commit = commit.min(restored.last).max(restored.base.index).max(restored.applied);
+        let commit = commit.max(restored.known_by_changes(&config));
         let mut random = Random::new(config.seed);
         let election_timeout = config.election_ticks + random.below(config.election_ticks);
         let mut raft = Raft {
@@ -155,7 +156,8 @@ impl Raft {
 
     /// The log up to and including `through` may be forgotten: all of it is applied, and the state
     /// machine is certain to remember that. Answers up to where it *is* forgotten now (less, if the
-    /// replica itself still needs some of it): the caller may purge its disk that far.
+    /// replica itself still needs some of it): the caller may purge its disk that far, after everything
+    /// that the Readys so far have asked to be written.
     ///
     /// # Panics
     /// When `through` is not applied.

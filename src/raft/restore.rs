@@ -1,7 +1,7 @@
 //! What a replica is made of when it starts: what its disk remembered.
 
-use super::config::ConfigError;
-use super::entry::{Entry, HardState, Membership, SnapshotMeta};
+use super::config::{Config, ConfigError};
+use super::entry::{Entry, EntryKind, HardState, Membership, SnapshotMeta};
 use super::terms::Terms;
 use crate::ids::{Index, NodeId, Term};
 
@@ -17,7 +17,8 @@ pub struct Restored {
     pub terms: Vec<(Index, Term)>,
     /// The last index; `base.index` if the log is empty.
     pub last: Index,
-    /// The newest entries, contiguous up to `last`; older ones exist on disk only. May be empty.
+    /// The newest entries, contiguous up to `last`; older ones exist on disk only. May be empty, but
+    /// must reach back far enough to hold every change of the membership after `applied`.
     pub tail: Vec<Entry>,
     /// The newest membership in force.
     pub membership: Membership,
@@ -35,6 +36,17 @@ impl Restored {
             membership,
             ..Self::default()
         }
+    }
+
+    /// What the log itself proves to be committed: a leader proposes a change of the membership only when
+    /// it has applied the one before, so all changes but the last are committed. The commit hint may
+    /// have been lost in a crash, though it came with the last change. Without this the replica could
+    /// stand for election in a membership that is two changes old, whose quorums do not have to meet
+    /// those of the newest.
+    pub(super) fn known_by_changes(&self, config: &Config) -> Index {
+        let changes = self.tail.iter().rev().filter(|entry| entry.kind == EntryKind::Membership);
+        let committed = changes.map(|entry| entry.index).nth(1);
+        committed.filter(|_| config.validate_changes).unwrap_or_default()
     }
 
     /// Checks that this is a log and a state that belong together, and takes out the log's terms.
@@ -102,7 +114,6 @@ pub enum RestoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::entry::EntryKind;
     use super::*;
     use bytes::Bytes;
 
@@ -126,6 +137,18 @@ mod tests {
             membership: Membership::of_voters([NodeId(1)]),
             applied: Index(5),
         }
+    }
+
+    #[test]
+    fn all_changes_of_the_membership_but_the_last_are_committed() {
+        let config = Config::new(NodeId(1), 1);
+        let mut restored = restored();
+        restored.tail[0].kind = EntryKind::Membership;
+        assert_eq!(restored.known_by_changes(&config), Index(0), "nobody knows about the last");
+        restored.tail[2].kind = EntryKind::Membership;
+        assert_eq!(restored.known_by_changes(&config), Index(6));
+        let careless = Config { validate_changes: false, ..config };
+        assert_eq!(restored.known_by_changes(&careless), Index(0));
     }
 
     #[test]

@@ -291,8 +291,8 @@ impl Chaos {
         let raft = replica.raft.as_mut().expect("up");
         let through = Index(through.0.saturating_sub(kept)).min(raft.applied_index());
         let compacted = raft.compact(through);
-        // The disk forgets later, or never.
-        if self.random.below(2) == 0 {
+        // The disk forgets later, or never; and not before what was to be written earlier.
+        if self.random.below(2) == 0 && self.cluster.replica(id.0).writes.is_empty() {
             let disk = &mut self.cluster.replica(id.0).disk;
             if compacted > disk.base.index {
                 disk.compact(compacted, &membership);

@@ -8,7 +8,7 @@ use crate::raft::{Entry, Membership, Message, MessageBody, ReadContext, quorum};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Checker {
     /// Who belonged to the group after each change.
     memberships: BTreeMap<Index, Membership>,

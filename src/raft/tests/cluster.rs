@@ -5,8 +5,8 @@ use super::checker::Checker;
 use super::disk::{Disk, Machine, Write};
 use crate::ids::{Index, NodeId, Term};
 use crate::raft::{
-    Config, EntryKind, Fetch, Membership, Message, Raft, ReadContext, ReadState, Ready, Restored,
-    SnapshotMeta, StepError,
+    Config, Entry, EntryKind, Fetch, Membership, Message, Raft, ReadContext, ReadState, Ready,
+    Restored, SnapshotMeta, StepError,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -133,6 +133,12 @@ impl Cluster {
             replica.disk.entries.clear();
         }
         let disk = &replica.disk;
+        // Changes of the membership that are not applied are read in any case.
+        let unapplied =
+            |entry: &&Entry| entry.index > meta.index && entry.kind == EntryKind::Membership;
+        let change = disk.entries.iter().find(unapplied);
+        let needed = change.map_or(0, |change| disk.last().0 + 1 - change.index.0);
+        let tail = tail.max(usize::try_from(needed).expect("small"));
         let tail = disk.entries.len() - disk.entries.len().min(tail);
         let restored = Restored {
             hard_state: disk.hard,
