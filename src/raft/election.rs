@@ -7,6 +7,8 @@ use super::message::MessageBody;
 use super::quorum::VoteResult;
 use super::replica::Raft;
 use super::role::{RoleState, Votes};
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{Index, NodeId, Term};
 
 impl Raft {
@@ -47,6 +49,11 @@ impl Raft {
         let (last_index, last_term) = (self.log.last_index(), self.log.last_term());
         for voter in self.other_voters() {
             let body = MessageBody::Vote { last_index, last_term, transfer };
+            #[cfg(feature = "controls")]
+            if active(Control::VoteBeforeSync) {
+                self.send(voter, body);
+                continue;
+            }
             self.send_after_persist(voter, body);
         }
     }
@@ -64,9 +71,16 @@ impl Raft {
     /// A candidate of this term asks for a vote. Whether it is a voter in the membership known here
     /// is not asked: the candidate may know a newer one.
     pub(super) fn handle_vote(&mut self, from: NodeId, last: (Index, Term)) {
-        let granted = self.could_vote_for(from) && self.log.is_not_ahead_of(last.0, last.1);
+        let is_up_to_date = self.log.is_not_ahead_of(last.0, last.1);
+        #[cfg(feature = "controls")]
+        let is_up_to_date = is_up_to_date || active(Control::VoteForShorterLog);
+        let granted = self.could_vote_for(from) && is_up_to_date;
         if granted {
             self.vote = Some(from);
+            #[cfg(feature = "controls")]
+            if active(Control::ForgetVote) {
+                self.vote = None;
+            }
             self.election_elapsed = 0;
         }
         self.send_after_persist(from, MessageBody::VoteResponse { granted });

@@ -267,6 +267,8 @@ impl World {
     fn apply(&mut self, id: NodeId) -> Result<Result<(), Failure>, Violation> {
         let persists = self.chance.below(PERSIST_ONE_TURN_IN) == 0;
         let now = self.node(id).clock.mono(self.now);
+        #[cfg(feature = "controls")]
+        eraft::controls::set_wall(self.node(id).clock.wall(self.now));
         let process = self.node_mut(id).process.as_mut().expect("it lives");
         if persists {
             process.persist();
