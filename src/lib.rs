@@ -6,6 +6,8 @@
 pub mod actors;
 pub mod client;
 pub mod codec;
+#[cfg(feature = "controls")]
+pub mod controls;
 pub mod ids;
 pub mod kv;
 pub mod limits;

@@ -6,7 +6,7 @@
 //! and threads around them only carry.
 
 pub mod apply;
-mod clocks;
+pub mod clocks;
 pub mod config;
 mod gc;
 pub mod group;
@@ -19,6 +19,6 @@ mod process;
 mod redis;
 pub mod router;
 pub mod shared;
-mod snapshots;
+pub mod snapshots;
 mod supervision;
 mod threads;

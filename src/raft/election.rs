@@ -9,6 +9,8 @@ use super::message::MessageBody;
 use super::quorum::VoteResult;
 use super::replica::Raft;
 use super::role::{RoleState, Votes};
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{Index, NodeId, Term};
 
 impl Raft {
@@ -85,9 +87,16 @@ impl Raft {
         if free && !transfer && self.would_rather_lead(from, last) {
             return self.refuse_for_priority(from, false);
         }
-        let granted = self.could_vote_for(from) && self.log.is_not_ahead_of(last.0, last.1);
+        let is_up_to_date = self.log.is_not_ahead_of(last.0, last.1);
+        #[cfg(feature = "controls")]
+        let is_up_to_date = is_up_to_date || active(Control::VoteForShorterLog);
+        let granted = self.could_vote_for(from) && is_up_to_date;
         if granted {
             self.vote = Some(from);
+            #[cfg(feature = "controls")]
+            if active(Control::ForgetVote) {
+                self.vote = None;
+            }
             self.election_elapsed = 0;
         }
         self.send_after_persist(from, MessageBody::VoteResponse { granted });
@@ -153,7 +162,16 @@ impl Raft {
             RoleState::Follower(_) | RoleState::Leader(_) => return,
         };
         match result {
-            VoteResult::Won if next => self.become_leader(),
+            VoteResult::Won if next => {
+                // Even if the others suffice: what forgets that it led in this term could lead in it
+                // again, with another log.
+                let remembers = self.durable_vote == (self.term, Some(self.config.id));
+                #[cfg(feature = "controls")]
+                let remembers = remembers || active(Control::LeadBeforeOwnVote);
+                if remembers {
+                    self.become_leader();
+                }
+            }
             VoteResult::Won => self.become_candidate(false),
             VoteResult::Lost => self.become_follower(self.term, None),
             VoteResult::Pending => {}

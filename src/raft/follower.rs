@@ -8,6 +8,8 @@ use super::message::{MessageBody, RejectHint};
 use super::replica::Raft;
 use super::role::RoleState;
 use super::step::StepError;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{Index, NodeId, Term};
 
 /// The leader must not be forgotten: its leases rest on that.
@@ -53,7 +55,7 @@ impl Raft {
                 return Err(StepError::ConflictsWithCommitted { from, index: entry.index });
             }
             entries.drain(..old);
-        } else if self.log.term(prev.0) != Some(prev.1) {
+        } else if !self.matches(prev) {
             self.reject_append(from, prev);
             return Ok(());
         }
@@ -62,6 +64,8 @@ impl Raft {
             .iter()
             .take_while(|entry| self.log.term(entry.index) == Some(entry.term))
             .count();
+        #[cfg(feature = "controls")]
+        let same = if active(Control::StaleAppendCuts) { 0 } else { same };
         if let Some(first) = entries.get(same) {
             if first.index <= self.log.last_index() {
                 self.log.truncate(first.index);
@@ -92,6 +96,15 @@ impl Raft {
             self.lose_forwarded();
         }
         Ok(())
+    }
+
+    /// Whether the log has this entry, so that others may follow it.
+    fn matches(&self, prev: (Index, Term)) -> bool {
+        #[cfg(feature = "controls")]
+        if active(Control::AppendWithoutMatch) {
+            return prev.0 <= self.log.last_index();
+        }
+        self.log.term(prev.0) == Some(prev.1)
     }
 
     fn reject_append(&mut self, from: NodeId, prev: (Index, Term)) {

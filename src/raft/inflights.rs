@@ -4,6 +4,8 @@
 //! larger than the whole window can still be sent.
 
 use super::queue::pop_front_if;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::Index;
 use std::collections::VecDeque;
 
@@ -32,6 +34,10 @@ impl Inflights {
 
     /// Everything up to `index` was acknowledged.
     pub(super) fn free_through(&mut self, index: Index) {
+        #[cfg(feature = "controls")]
+        if active(Control::DropInflightWindow) && self.is_full() {
+            return;
+        }
         while let Some((_, bytes)) = pop_front_if(&mut self.messages, |message| message.0 <= index)
         {
             self.bytes -= bytes;

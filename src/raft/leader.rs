@@ -13,6 +13,8 @@ use super::replica::Raft;
 use super::role::RoleState;
 use super::transfer::Transfer;
 use super::uncommitted::Uncommitted;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{Index, NodeId, Term};
 use bytes::Bytes;
 
@@ -230,11 +232,16 @@ impl Raft {
             return;
         };
         let own = (self.config.id, self.log.durable().0);
+        #[cfg(feature = "controls")]
+        let own = match active(Control::CountOwnUnsynced) {
+            true => (self.config.id, self.log.last_index().0),
+            false => own,
+        };
         let reached = Index(leader.reached(&self.membership, own, |peer| peer.matched.0));
-        if reached > self.log.commit()
-            && self.log.term(reached) == Some(self.term)
-            && self.log.commit_to(reached)
-        {
+        let is_own_term = self.log.term(reached) == Some(self.term);
+        #[cfg(feature = "controls")]
+        let is_own_term = is_own_term || active(Control::CommitOldTerm);
+        if reached > self.log.commit() && is_own_term && self.log.commit_to(reached) {
             leader.uncommitted.committed(reached);
         }
     }

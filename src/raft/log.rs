@@ -18,6 +18,8 @@ use super::entry::{Entry, EntryKind};
 use super::queue::{pop_back_if, pop_front_if};
 use super::terms::Terms;
 use super::writes::{Durable, Writes};
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{Index, NodeId, ReadyNumber, Term};
 use std::collections::VecDeque;
 
@@ -108,6 +110,10 @@ impl Log {
 
     /// The last index that may be applied here: committed, and on this replica's own disk.
     pub(super) fn appliable(&self) -> Index {
+        #[cfg(feature = "controls")]
+        if active(Control::ApplyUnsynced) {
+            return self.commit;
+        }
         self.commit.min(self.durable)
     }
 

@@ -14,6 +14,8 @@ use super::queue::pop_front_if;
 use super::replica::Raft;
 use super::role::RoleState;
 use super::step::StepError;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{Index, NodeId};
 use std::collections::VecDeque;
 
@@ -120,7 +122,10 @@ impl Leader {
     }
 
     fn has_readers(&self, log: &Log) -> bool {
-        !self.reads.waiting.is_empty() && log.commit() >= self.first_index
+        let knows_commit = log.commit() >= self.first_index;
+        #[cfg(feature = "controls")]
+        let knows_commit = knows_commit || active(Control::ReadBeforeFirstCommit);
+        !self.reads.waiting.is_empty() && knows_commit
     }
 }
 
@@ -260,6 +265,8 @@ impl Raft {
         };
         let own = (self.config.id, leader.reads.newest);
         let number = leader.reached(&self.membership, own, |peer: &Progress| peer.round);
+        #[cfg(feature = "controls")]
+        let number = if active(Control::ReadWithoutQuorum) { own.1 } else { number };
         if let Some(lease) = self.config.lease {
             leader.lease.confirm(number, lease.millis);
         }

@@ -12,6 +12,8 @@ use super::read::Forwarded;
 use super::ready::{Outbox, SoftState};
 use super::restore::{RestoreError, Restored};
 use super::role::{Role, RoleState};
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{Index, NodeId, ReadyNumber, Term};
 
 /// One replica of one Raft group. See the module's essay for how to drive it.
@@ -68,6 +70,8 @@ impl Raft {
         config.check()?;
         let terms = restored.check()?;
         let HardState { term, vote, commit } = restored.hard_state;
+        #[cfg(feature = "controls")]
+        let vote = vote.filter(|_| !active(Control::VoteTwiceAfterCrash));
         let commit = commit.min(restored.last).max(restored.base.index).max(restored.applied);
         let commit = commit.max(restored.known_by_changes(&config));
         let mut random = Random::new(config.seed);

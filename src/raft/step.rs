@@ -5,6 +5,8 @@
 
 use super::message::{Message, MessageBody};
 use super::replica::Raft;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{Index, NodeId, Term};
 
 /// Why a message was refused. Ordinary lateness, loss and duplication are no errors; each of these
@@ -67,7 +69,11 @@ impl Raft {
         if asks && self.is_bound() {
             return Ok(());
         }
-        if term < self.term {
+        let is_older = term < self.term;
+        #[cfg(feature = "controls")]
+        let is_older = is_older
+            && !(active(Control::FollowOldTerm) && matches!(body, MessageBody::Append { .. }));
+        if is_older {
             self.step_older(from, &body);
             return Ok(());
         }

@@ -1,7 +1,8 @@
 //! The power goes off on all nodes at once.
 
 use super::checks::Violation;
-use super::plan::{Acknowledge, Plan};
+use super::parts::Acknowledge;
+use super::plan::Plan;
 use super::run::{must, run, seeds, stride};
 use eraft::store::disk::Crash;
 

@@ -4,9 +4,9 @@
 //! Commands that count (append, increment) go under a session and are sent again until they are answered,
 //! whatever goes down meanwhile. Plain writes are given up when their outcome is unknown.
 
-use super::chance::Chance;
 use super::checks::{Register, Story, Total, Violation};
-use super::start::{GROUPS, NODES, hash_tag};
+use super::parts::{Chance, hash_tag};
+use super::shape::{GROUPS, NODES};
 use super::task::Task;
 use eraft::ids::{GroupId, NodeId};
 use eraft::kv::SessionRef;

@@ -2,18 +2,17 @@
 //! agenda; equal times are taken in the order in which they were written down, so a seed gives the same
 //! run each time.
 
-use super::agenda::{Agenda, Happening};
-use super::chance::{Chance, Trace};
 use super::checks::{Ledger, Violation};
 use super::clients::Clients;
 use super::faults::Faults;
+use super::happen::Happening;
 use super::network::Network;
-use super::node::{Death, Node, Power};
+use super::node::{Node, Power};
+use super::parts::{Agenda, Chance, Death, Failure, Trace};
 use super::plan::Plan;
-use super::start::{GROUPS, NODES};
-use super::turn::Failure;
+use super::shape::{GROUPS, NODES};
 use eraft::ids::{GroupId, NodeId};
-use eraft::raft::Role;
+use eraft::raft::{Role, Status};
 use eraft::store::disk::Crash;
 use eraft::time::UnixMillis;
 
@@ -36,7 +35,7 @@ pub(crate) struct Cluster {
     pub(crate) plan: Plan,
     /// Microseconds.
     pub(crate) now: u64,
-    pub(crate) agenda: Agenda,
+    pub(crate) agenda: Agenda<Happening>,
     pub(crate) nodes: Vec<Node>,
     pub(crate) clients: Clients,
     pub(crate) power: Power,
@@ -60,7 +59,7 @@ impl Cluster {
             chance: Chance::new(plan.seed, 1),
             faults: Faults::new(plan.seed),
             ledger: Ledger::default(),
-            trace: Trace::new(),
+            trace: Trace::new(std::env::var_os("POWER_TRACE").is_some()),
             plan,
         }
     }
@@ -122,7 +121,7 @@ impl Cluster {
 
     /// The node that leads a group, if all agree.
     pub(crate) fn leader(&self, group: GroupId) -> Option<NodeId> {
-        let status = |node: &Node| Some(node.process.as_ref()?.driver(group).status());
+        let status = |node: &Node| status(node, group);
         let leader = self.nodes.iter().filter_map(status).find(|s| s.role == Role::Leader)?.id;
         let agrees = |node: &Node| status(node).is_some_and(|status| status.leader == Some(leader));
         self.nodes.iter().all(agrees).then_some(leader)
@@ -132,7 +131,7 @@ impl Cluster {
     pub(crate) fn is_settled(&self) -> bool {
         GROUPS.into_iter().all(|group| {
             let Some(leader) = self.leader(group) else { return false };
-            let last = self.node(leader).process.as_ref().map(|p| p.driver(group).status().last);
+            let last = status(self.node(leader), group).map(|status| status.last);
             self.nodes.iter().all(|node| node.process.as_ref().map(|p| p.persisted(group)) == last)
         })
     }
@@ -158,7 +157,8 @@ impl Cluster {
                 self.plan_turns(id);
                 Ok(Stop::Reached)
             }
-            Err(Failure::Violation(violation)) => Err(violation),
+            Err(Failure::DoesNotOpen(story)) => Err(Violation::DoesNotOpen(story)),
+            Err(Failure::Broken(story)) => Err(Violation::Failed(story)),
             Err(Failure::Disk(_)) if self.power.is_off() => Ok(Stop::PowerOff),
             Err(Failure::Disk(_)) => {
                 self.goes_down(id);
@@ -186,9 +186,9 @@ impl Cluster {
     fn describe(&self) -> String {
         let one = |node: &Node| match &node.process {
             None => format!("{} is down", node.id),
-            Some(process) => GROUPS
+            Some(_) => GROUPS
                 .map(|group| {
-                    let status = process.driver(group).status();
+                    let Some(status) = status(node, group) else { return String::new() };
                     format!(
                         "{} {group} {} {} last {} commit {} applied {}",
                         node.id,
@@ -203,4 +203,9 @@ impl Cluster {
         };
         self.nodes.iter().map(one).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// How a replica stands.
+fn status(node: &Node, group: GroupId) -> Option<Status> {
+    Some(node.process.as_ref()?.driver(group)?.status())
 }

@@ -1,8 +1,8 @@
 //! What goes wrong with single nodes, and when.
 
-use super::chance::Chance;
 use super::network::Network;
-use super::node::{Death, Node};
+use super::node::Node;
+use super::parts::{Chance, Death};
 use eraft::ids::NodeId;
 use eraft::store::disk::Crash;
 
@@ -72,8 +72,8 @@ impl Faults {
                 network.deafen(node.id, now + self.chance.between(100_000, 3_000_000));
                 return None;
             }
-            1 => node.disk.cut_power_at(node.disk.steps() + self.chance.between(1, 12)),
-            _ => node.disk.fail_sync_at(node.disk.syncs() + self.chance.between(1, 6)),
+            1 => node.disks.log.cut_power_at(node.disks.log.steps() + self.chance.between(1, 12)),
+            _ => node.disks.log.fail_sync_at(node.disks.log.syncs() + self.chance.between(1, 6)),
         }
         node.is_doomed = true;
         self.broken_disks += 1;

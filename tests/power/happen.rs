@@ -1,10 +1,9 @@
 //! What each thing on the agenda does to the cluster.
 
-use super::agenda::Happening;
 use super::checks::Violation;
 use super::cluster::Cluster;
-use super::start::GROUPS;
-use super::turn::{Failure, Output, Part};
+use super::parts::{Failure, Output, Part};
+use super::shape::GROUPS;
 use eraft::actors::group::event::{Event, Now, ReplyTo};
 use eraft::codec;
 use eraft::ids::{GroupId, Index, NodeId};
@@ -22,6 +21,22 @@ const PERSIST_ONE_TURN_IN: u64 = 16;
 const SLOW_ONE_IN: u64 = 20;
 /// A leader knows its voters' clocks only so long after the start of the run, microseconds.
 const CLOCKS_KNOWN: u64 = 200_000;
+
+/// Something on the agenda.
+#[derive(Debug)]
+pub(crate) enum Happening {
+    /// The clock of a node, in one of its lives.
+    Tick(NodeId, u64),
+    /// A part of a node has its turn, in one of the node's lives.
+    Turn(NodeId, u64, Part),
+    Deliver(GroupId, Message),
+    /// A client wakes up.
+    Wake(usize),
+    /// A node that went down starts again.
+    Start(NodeId),
+    /// Something goes wrong with a node.
+    Fault,
+}
 
 impl Cluster {
     /// One thing from the agenda.
@@ -103,7 +118,10 @@ impl Cluster {
         }
         match node.turn(part, now, &floors, &mut self.power) {
             Ok(output) => self.carry_out(id, output)?,
-            Err(Failure::Violation(violation)) => return Err(violation.about(&id.to_string())),
+            Err(Failure::DoesNotOpen(story)) => return Err(Violation::DoesNotOpen(story)),
+            Err(Failure::Broken(story)) => {
+                return Err(Violation::Failed(story).about(&id.to_string()));
+            }
             Err(Failure::Disk(error)) if self.power.is_off() => {
                 self.trace.note(self.now, || format!("{id}: {error}"), &[]);
             }
@@ -117,6 +135,9 @@ impl Cluster {
     }
 
     fn carry_out(&mut self, id: NodeId, output: Output) -> Result<(), Violation> {
+        if let Some((group, needed)) = output.snapshots.first() {
+            return Err(Violation::Stuck(format!("{} needs a snapshot of {group}", needed.to)));
+        }
         for lead in output.leads.iter().filter(|lead| lead.role == Role::Leader) {
             self.trace.note(
                 self.now,
@@ -125,7 +146,7 @@ impl Cluster {
             );
             self.ledger.leads(lead.group, lead.term, id)?;
         }
-        for (group, entry) in output.committed {
+        for (group, entry, _) in output.committed {
             let committed = self.ledger.committed(group, &entry);
             if self.plan.watch_log {
                 committed.map_err(|violation| violation.about(&id.to_string()))?;

@@ -8,7 +8,7 @@
 //! without the sync must fail.
 //!
 //! ```text
-//!  plan ─► run ─► cluster ─► node (disks) ─► process (log, drivers, applier)
+//!  plan ─► run ─► cluster ─► node ─► parts (disks, log, drivers, applier)
 //!                   │  └────► network, faults
 //!                   └───────► clients (tasks) ─► checks
 //! ```
@@ -20,8 +20,9 @@
 //! Not here: snapshots (no log is cut off behind what all replicas have), the config group, and
 //! the state store's own files, which its own tests cut.
 
-mod agenda;
-mod chance;
+#[path = "../support/cluster/mod.rs"]
+mod parts;
+
 mod checks;
 mod clients;
 mod cluster;
@@ -30,12 +31,9 @@ mod happen;
 mod network;
 mod node;
 mod plan;
-mod process;
 mod run;
-mod sink;
-mod start;
+mod shape;
 mod task;
-mod turn;
 
 mod all_nodes;
 mod single_nodes;

@@ -1,7 +1,7 @@
 //! The network between the nodes: every message takes its own time, so they overtake each other, and a
 //! few never arrive.
 
-use super::chance::Chance;
+use super::parts::Chance;
 use eraft::ids::NodeId;
 use eraft::raft::Message;
 use std::collections::BTreeMap;

@@ -1,16 +1,11 @@
 //! A machine: its disks, which outlive the process on it, and the ways in which it can go down.
 
-use super::chance::Chance;
-use super::checks::Violation;
-use super::plan::Acknowledge;
-use super::process::Process;
-use super::start::{GROUPS, Machinery};
-use super::turn::{Failure, Output, Part};
+use super::parts::{Acknowledge, Chance, Death, Disks, Failure, Machinery, Output, Part, Process};
+use super::shape::{GROUPS, shape};
 use eraft::actors::group::event::Now;
 use eraft::ids::{GroupId, Index, NodeId};
-use eraft::rows::{RowGeneration, generation_prefix, prefix_end};
-use eraft::store::disk::{Crash, SimDisk};
-use eraft::store::state::{ModelStore, StateStore};
+use eraft::store::disk::SimDisk;
+use eraft::store::wal::Damage;
 use std::collections::BTreeMap;
 
 /// The mains, which all machines share. It may go off after so many steps of I/O.
@@ -39,20 +34,13 @@ impl Power {
     }
 }
 
-/// How a machine goes down.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Death {
-    /// It loses its power.
-    Power(Crash),
-    /// Only the process dies; the page cache survives.
-    Process,
-}
+/// Events that the drivers take in one turn.
+const EVENTS_PER_TURN: usize = 8;
 
 /// See the module's first lines.
 pub(crate) struct Node {
     pub(crate) id: NodeId,
-    pub(crate) disk: SimDisk,
-    store: ModelStore,
+    pub(crate) disks: Disks,
     /// Lives so far.
     pub(crate) life: u64,
     pub(crate) process: Option<Process>,
@@ -72,8 +60,7 @@ impl Node {
     pub(crate) fn new(id: NodeId) -> Self {
         Self {
             id,
-            disk: SimDisk::new(),
-            store: ModelStore::default(),
+            disks: Disks::default(),
             life: 0,
             process: None,
             planned: [false; 4],
@@ -94,16 +81,19 @@ impl Node {
         self.life += 1;
         self.planned = [false; 4];
         let seed = Chance::new(seed ^ self.life << 32, u64::from(self.id.0)).next();
-        let (disk, store) = (&self.disk, &self.store);
-        let started = power.feed(disk, || Machinery::start(self.id, self.life, seed, disk, store));
-        match started {
+        let (disks, shape) = (&self.disks, shape());
+        let start = || Machinery::start(self.id, self.life, seed, disks, &shape);
+        match power.feed(&disks.log, start) {
+            Ok(machinery) if machinery.damage != Damage::None => {
+                let (damage, places) = (&machinery.damage, &machinery.places);
+                Err(Failure::DoesNotOpen(format!("{}: {damage:?} at {places}", self.id)))
+            }
             Ok(machinery) => {
                 self.process = Some(Process::new(machinery, acknowledge));
                 Ok(())
             }
             Err(Failure::Disk(error)) if !power.is_off() && !self.is_doomed => {
-                let story = format!("{}: {error}", self.id);
-                Err(Failure::Violation(Violation::DoesNotOpen(story)))
+                Err(Failure::DoesNotOpen(format!("{}: {error}", self.id)))
             }
             Err(failure) => Err(failure),
         }
@@ -120,28 +110,14 @@ impl Node {
             self.compactions += process.compactions;
         }
         self.is_doomed = false;
-        match death {
-            Death::Process => {
-                self.disk = self.disk.killed();
-                self.store.crash(usize::MAX);
-            }
-            Death::Power(crash) => {
-                self.disk = self.disk.crash(crash);
-                let writes = self.store.unpersisted();
-                self.store.crash(match crash {
-                    Crash::Drop => 0,
-                    Crash::Keep => writes,
-                    Crash::Mixed(_) => chance.below(writes as u64 + 1) as usize,
-                });
-            }
-        }
+        self.disks.die(death, chance);
     }
 
     /// The power goes off elsewhere at a moment when this machine may be in the middle of a write.
     pub(crate) fn is_caught(&mut self, chance: &mut Chance) {
         let steps = chance.below(4);
         if let (Some(process), 1..) = (&mut self.process, steps) {
-            self.disk.cut_power_at(self.disk.steps() + steps);
+            self.disks.log.cut_power_at(self.disks.log.steps() + steps);
             process.write_into_the_dark();
         }
     }
@@ -163,18 +139,18 @@ impl Node {
         self.planned[part as usize] = false;
         let Some(process) = &mut self.process else { return Ok(Output::default()) };
         match part {
-            Part::Drivers => process.drive(now, floors),
-            Part::Log => power.feed(&self.disk, || process.write()).map(|()| Output::default()),
+            Part::Drivers => drive(process, now, floors),
+            Part::Log => power.feed(&self.disks.log, || process.write()).map(|_| Output::default()),
             Part::Apply => process.apply(now.mono),
-            Part::State => process.store().map(|()| Output::default()),
+            Part::State => process.store().map(|_| Output::default()),
         }
     }
 
     /// Nothing that was planned for its disk happens any more.
     pub(crate) fn calm(&mut self) {
         self.is_doomed = false;
-        self.disk.cut_power_at(u64::MAX);
-        self.disk.fail_sync_at(u64::MAX);
+        self.disks.log.cut_power_at(u64::MAX);
+        self.disks.log.fail_sync_at(u64::MAX);
     }
 
     /// Entries that were read back from the log.
@@ -190,19 +166,28 @@ impl Node {
     /// How far a group was ever applied here.
     pub(crate) fn reached(&self, group: GroupId) -> Index {
         let known = self.reached[&group];
-        let now = self.process.as_ref().map(|process| process.driver(group).status().applied);
-        now.unwrap_or_default().max(known)
+        let driver = self.process.as_ref().and_then(|process| process.driver(group));
+        driver.map_or(known, |driver| driver.status().applied.max(known))
     }
 
     /// The rows of a group in the state store.
     pub(crate) fn rows(&self, group: GroupId) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let from = generation_prefix(group, RowGeneration(1));
         let mut rows = Vec::new();
-        let read = self.store.range(&from, &prefix_end(&from), &mut |key, value| {
-            rows.push((key.to_vec(), value.to_vec()));
-            true
-        });
-        read.expect("a store in memory reads");
+        self.disks.each_row(group, |key, value| rows.push((key.to_vec(), value.to_vec())));
         rows
     }
+}
+
+/// A turn of the drivers.
+fn drive(
+    process: &mut Process,
+    now: Now,
+    floors: &BTreeMap<GroupId, Index>,
+) -> Result<Output, Failure> {
+    let mut out = Output::default();
+    for _ in 0..EVENTS_PER_TURN {
+        let Some(one) = process.drive(now, Some(floors))? else { break };
+        out.append(one);
+    }
+    Ok(out)
 }

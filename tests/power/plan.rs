@@ -1,18 +1,8 @@
 //! What a run is to do: everything that chance, the power and the control experiments decide, as one
 //! value, so that the same plan always gives the same run.
 
+use super::parts::Acknowledge;
 use eraft::store::disk::Crash;
-
-/// When a node says that a write is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Acknowledge {
-    /// After the sync, as it should be.
-    AfterSync,
-    /// After the write, without a sync: the control that must fail.
-    WithoutSync,
-    /// Before anything was written: the other one.
-    BeforeWrite,
-}
 
 /// The power goes off on all nodes.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use super::checks::Violation;
 use super::cluster::{Cluster, Stop};
 use super::plan::Plan;
-use super::start::GROUPS;
+use super::shape::GROUPS;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Tasks that each client has after the last fault: the cluster must serve them.

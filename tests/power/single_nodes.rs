@@ -2,10 +2,10 @@
 
 use super::checks::Violation;
 use super::cluster::{Cluster, Stop};
-use super::node::Death;
+use super::parts::Death;
 use super::plan::Plan;
 use super::run::{Report, finish, must, seeds};
-use super::start::GROUPS;
+use super::shape::GROUPS;
 use eraft::store::disk::Crash;
 
 #[test]
@@ -47,7 +47,7 @@ fn failed_sync(plan: Plan, death: Death) -> Result<(), Violation> {
     cluster.run(|cluster| cluster.leader(GROUPS[0]).is_some())?;
     let leader = cluster.leader(GROUPS[0]).expect("just seen");
     let node = cluster.node_mut(leader);
-    node.disk.fail_sync_at(node.disk.syncs() + 1);
+    node.disks.log.fail_sync_at(node.disks.log.syncs() + 1);
     node.is_doomed = true;
     cluster.faults.next_death = Some(death);
     cluster.faults.next_rest = Some(8_000_000);

@@ -1,7 +1,7 @@
 //! What clients do, and how the answers are judged.
 
-use super::chance::Chance;
 use super::checks::{Register, Story, Total, Violation};
+use super::parts::Chance;
 use bytes::Bytes;
 use eraft::kv::{Command, Condition, Deadline, Expiry, Reply, SessionRef};
 use eraft::net::message::{Ask, Work};

@@ -6,6 +6,8 @@ use super::machine::{Control, Machine, control, newest_rows, set_control};
 use crate::actors::group::event::{Applied, ApplyItem, ConfirmedRead, ReplyTo, Route};
 use crate::actors::snapshots::View;
 use crate::actors::supervision::guarded;
+#[cfg(feature = "controls")]
+use crate::controls;
 use crate::ids::{Generation, GroupId, Index};
 use crate::limits;
 use crate::net::message::{Answer, Outcome, Refusal};
@@ -151,6 +153,12 @@ impl<S: ApplySink> Applier<S> {
                 let prefix = generation_prefix(group, row_generation);
                 let mut batch = Batch::new();
                 for (suffix, value) in rows {
+                    #[cfg(feature = "controls")]
+                    if controls::active(controls::Control::ForgetSessionsInSnapshot)
+                        && suffix[1..].starts_with(b"session")
+                    {
+                        continue;
+                    }
                     let mut key = prefix.clone();
                     key.extend_from_slice(&suffix);
                     batch.put(key, value);

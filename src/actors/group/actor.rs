@@ -10,6 +10,7 @@ use super::driver::Driver;
 use super::event::{Applied, ApplyItem, Effects, Event, Lead, Now};
 use super::intake::{Intake, IntakeStep};
 use super::payload::PayloadKind;
+use super::recovered::{goes_with, restored};
 use crate::actors::apply::{ApplyCommand, ApplyInbox, Birth, Opened};
 use crate::actors::metrics::GroupMetrics;
 use crate::actors::outbox::Outbox;
@@ -19,7 +20,7 @@ use crate::actors::supervision::{Restarts, guarded};
 use crate::ids::{Generation, GroupId, NodeId};
 use crate::limits;
 use crate::net::message::{Answer, GroupStatus, Outcome, Refusal, ReplicaProgress, SnapshotFrame};
-use crate::raft::{self, ProgressState, Raft, Restored, Role, SnapshotMeta};
+use crate::raft::{self, ProgressState, Raft, Role, SnapshotMeta};
 use crate::rows::RowGeneration;
 use crate::store::wal::RecoveredGroup;
 use crate::time::{MonoMillis, UnixMillis};
@@ -666,19 +667,9 @@ async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, BuildErr
     let mut config = raft::Config::new(node, u64::from_le_bytes(random));
     // Followers serve no reads, so they need not hear of each commit at once.
     config.eager_commit = false;
-    let membership = recovered.base.membership.clone();
-    let voters = membership.voters.clone();
-    let restored = Restored {
-        hard_state: recovered.hard_state,
-        base: recovered.base,
-        terms: recovered.terms,
-        last: recovered.last,
-        tail: recovered.tail,
-        membership,
-        applied: opened.applied.index,
-    };
-    let mut raft =
-        Raft::new(config, restored).map_err(|error| BuildError::Final(error.to_string()))?;
+    let voters = recovered.base.membership.voters.clone();
+    let mut raft = Raft::new(config, restored(recovered, opened.applied.index))
+        .map_err(|error| BuildError::Final(error.to_string()))?;
     if seed.preferred {
         // At birth, and after a start of the whole cluster, leads begin where they belong. A leader that
         // is there is heard long before this.
@@ -697,23 +688,13 @@ async fn finish_install(
     recovered: RecoveredGroup,
 ) -> Result<RecoveredGroup, String> {
     match &opened.installed {
-        Some(meta) if !knows(&recovered, meta) => {
+        Some(meta) if !goes_with(&recovered, meta) => {
             seed.log.mark_installed(seed.group, generation, meta.clone()).await?;
             let again = seed.log.recover(seed.group).await?;
             again.ok_or_else(|| "the log has lost a group that it just took".to_owned())
         }
         _ => Ok(recovered),
     }
-}
-
-/// Whether the log goes with a state that began with this snapshot: it starts there or later, or has the
-/// same entry there.
-fn knows(log: &RecoveredGroup, meta: &SnapshotMeta) -> bool {
-    if meta.index <= log.base.index {
-        return true;
-    }
-    let run = log.terms.iter().rev().find(|run| run.0 <= meta.index);
-    meta.index <= log.last && run.is_some_and(|run| run.1 == meta.term)
 }
 
 /// A future whose panic is an error.
@@ -799,30 +780,5 @@ impl GroupActor {
             }
             GroupMessage::Panic => panic!("asked to, by a debug command"),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::{Index, Term};
-
-    #[test]
-    fn a_log_that_does_not_go_with_the_installed_snapshot_is_marked() {
-        let meta = |index, term| SnapshotMeta {
-            index: Index(index),
-            term: Term(term),
-            ..SnapshotMeta::default()
-        };
-        let log = RecoveredGroup {
-            base: meta(4, 1),
-            terms: vec![(Index(5), Term(1)), (Index(8), Term(3))],
-            last: Index(9),
-            ..RecoveredGroup::default()
-        };
-        assert!(knows(&log, &meta(3, 1)) && knows(&log, &meta(4, 1)));
-        assert!(knows(&log, &meta(7, 1)) && knows(&log, &meta(9, 3)));
-        assert!(!knows(&log, &meta(7, 2)), "its entries there are another leader's");
-        assert!(!knows(&log, &meta(10, 3)), "it ends earlier");
     }
 }

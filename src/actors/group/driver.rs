@@ -13,6 +13,8 @@ use super::event::{Applied, ApplyItem, ConfirmedRead, Effects, Event, Lead, Now,
 use super::payload::{Payload, PayloadKind, speaks};
 use super::proposals::Proposals;
 use super::reads::Reads;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber, Term};
 use crate::limits;
 use crate::net::message::{Answer, Outcome, Refusal, Unit};
@@ -322,6 +324,10 @@ impl Driver {
     fn state_persisted(&mut self, persisted: Index, out: &mut Effects) {
         let status = self.raft.status();
         let mut through = persisted.min(status.applied);
+        #[cfg(feature = "controls")]
+        if active(Control::CompactBeforePersisted) {
+            through = status.applied;
+        }
         if self.log_floor > 0 {
             through = through.min(self.log.index_before(self.log_floor).unwrap_or_default());
         }
@@ -497,7 +503,10 @@ impl Driver {
         if needs_persist {
             let (number, messages) = (ready.number, ready.after_persist);
             self.unsynced.push_back(Unsynced { number, writes, messages });
-            if !writes && self.unsynced.len() == 1 {
+            let is_durable = !writes && self.unsynced.len() == 1;
+            #[cfg(feature = "controls")]
+            let is_durable = is_durable || active(Control::AcknowledgeBeforeSync);
+            if is_durable {
                 self.persisted(number, out);
             }
         }

@@ -8,5 +8,6 @@ pub mod intake;
 pub mod payload;
 mod proposals;
 mod reads;
+pub mod recovered;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,8 @@ use super::fault::{Answer, ApplyError, Fault, OpenError};
 use super::layout::{Layout, due_deadline};
 use super::meta::Meta;
 use crate::codec;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{Bucket, Epoch, GroupId, Index};
 use crate::kv::command::Command;
 use crate::kv::entry::{EntryReader, Record};
@@ -177,6 +179,8 @@ impl Machine {
         session: Option<SessionRef>,
     ) -> Result<Reply, ApplyError> {
         let request = session.filter(|_| command.is_write());
+        #[cfg(feature = "controls")]
+        let request = request.filter(|_| !active(Control::NoSessions));
         if let Some(request) = request {
             match self.sessions.judge(request, self.meta.time, &self.meta.session_limits) {
                 Verdict::Apply => {}
@@ -240,6 +244,11 @@ impl Machine {
                 Some(session) => rows.put(row, Bytes::from(codec::encode(session))),
                 None => rows.delete(row),
             }
+        }
+        #[cfg(feature = "controls")]
+        if active(Control::ApplyTwice) && self.meta.applied > Index(0) {
+            let applied = self.meta.applied.prev();
+            return Meta { applied, ..self.meta }.write(self.layout, rows);
         }
         self.meta.write(self.layout, rows);
     }

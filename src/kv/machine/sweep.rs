@@ -15,6 +15,11 @@ impl Machine {
     /// Removes some of the keys whose time has come.
     pub(super) fn sweep(&mut self, rows: &mut impl Rows) -> Result<(), DamagedRow> {
         let time = self.meta.time;
+        #[cfg(feature = "controls")]
+        let time = match crate::controls::active(crate::controls::Control::ExpireByLocalClock) {
+            true => crate::controls::wall(),
+            false => time,
+        };
         if self.next_due.is_none_or(|due| due > time) {
             return Ok(());
         }

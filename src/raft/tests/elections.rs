@@ -234,3 +234,19 @@ fn a_leader_that_steps_down_lets_another_be_elected() {
     cluster.run(60);
     assert!(cluster.leader().is_some());
 }
+
+#[test]
+fn nobody_leads_in_a_term_that_its_disk_does_not_know() {
+    let mut cluster = Cluster::new(Membership::of_voters((1..=3).map(n)), 1, no_pre_vote);
+    cluster.raft(1).campaign();
+    cluster.take_ready(n(1));
+    while !cluster.wire.is_empty() {
+        cluster.deliver(0);
+        for id in 2..=3 {
+            while cluster.take_ready(n(id)) | cluster.sync(n(id)) {}
+        }
+    }
+    assert_eq!(cluster.raft(1).role(), Role::Candidate, "both others have voted");
+    cluster.sync(n(1));
+    assert!(cluster.raft(1).is_leader());
+}

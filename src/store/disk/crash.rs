@@ -102,6 +102,10 @@ impl Contents {
         }
     }
 
+    pub(super) fn unsynced_pages(&self) -> usize {
+        self.dirty.len()
+    }
+
     /// A sync that fails: the pages count as written, and are not. That is what Linux does.
     pub(super) fn fail_sync(&mut self) {
         self.dirty.clear();

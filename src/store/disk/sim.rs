@@ -151,6 +151,12 @@ impl SimDisk {
         self.world().steps
     }
 
+    /// Pages whose fate a power cut now would leave to chance.
+    #[must_use]
+    pub fn unsynced_pages(&self) -> usize {
+        self.world().files.values().map(Contents::unsynced_pages).sum()
+    }
+
     /// Syncs of files so far.
     #[must_use]
     pub fn syncs(&self) -> u64 {

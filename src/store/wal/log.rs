@@ -20,6 +20,8 @@ use super::pool::Pool;
 use super::reader::LogReader;
 use super::segment::Segment;
 use super::write::{BatchStats, LogIdentity, LogOp, LogWrite, RecoveredGroup};
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{ClusterId, GroupId};
 use crate::limits;
 use crate::store::disk::{Disk, File};
@@ -200,6 +202,8 @@ impl<D: Disk> Log<D> {
     pub(super) fn sync(&mut self) -> Result<(), LogError> {
         if self.synced_through + 1 < self.next_number {
             let synced = self.head.file.sync_data();
+            #[cfg(feature = "controls")]
+            let synced = if active(Control::GoOnAfterFailedSync) { Ok(()) } else { synced };
             self.try_to("sync", synced)?;
             self.synced_through = self.next_number - 1;
         }

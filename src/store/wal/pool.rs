@@ -7,6 +7,8 @@
 use super::format::BLOCK;
 use super::segment::Spare;
 use super::write::LogOptions;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::limits;
 use crate::store::disk::{Disk, File};
 use std::io::{self, IoSlice};
@@ -133,7 +135,12 @@ fn prepare<D: Disk>(
 ) -> io::Result<Spare<D::File>> {
     let capacity = bytes.next_multiple_of(BLOCK);
     let file = disk.create(&path)?;
-    let filled = fill(&file, capacity, cancel).and_then(|()| disk.sync_dir(dir));
+    let filled = fill(&file, capacity, cancel);
+    #[cfg(feature = "controls")]
+    if active(Control::NameNotSynced) {
+        return filled.map(|()| Spare { file, path, capacity });
+    }
+    let filled = filled.and_then(|()| disk.sync_dir(dir));
     match filled {
         Ok(()) => Ok(Spare { file, path, capacity }),
         Err(error) => {

@@ -9,6 +9,8 @@ use super::payload::Change;
 use super::scan::{Bad, Scan, ScannedBatch, scan};
 use super::segment::{RecordError, Segment};
 use super::write::DamagedPlace;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::{ClusterId, GroupId};
 use crate::store::disk::File;
 use std::collections::BTreeMap;
@@ -59,6 +61,8 @@ pub(super) fn replay<F: File>(
     // The proofs come from the batches themselves: what is missing cannot speak for itself.
     let proven = found.batches.iter().map(|batch| batch.header.synced_through);
     let proven = proven.chain([head.header.proven]).max().unwrap_or(0);
+    #[cfg(feature = "controls")]
+    let proven = if active(Control::DamageAsTail) { head.header.proven } else { proven };
     // A mark that may not be durable yet does not free a segment before the tail is copied, but it
     // excuses one that is gone: nothing is removed before the mark is synced.
     let oldest = newest_mark(&found, proven).max(head.header.oldest);

@@ -7,6 +7,8 @@ use super::batch::Recorded;
 use super::format::{BATCH_HEADER, BLOCK, BatchHeader, RECORD_HEADER, RecordHeader, Salt};
 use super::payload::Change;
 use super::segment::Segment;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::GroupId;
 use crate::store::disk::File;
 use std::io;
@@ -66,6 +68,8 @@ impl Scan {
         let bad = bad.map(|batch| (batch.header.number, batch.header.number));
         let lost = self.holes.iter().map(|hole| (hole.first, hole.last)).chain(bad);
         let cuts = lost.filter(|(_, last)| *last > proven).map(|(first, _)| first.max(proven + 1));
+        #[cfg(feature = "controls")]
+        let cuts = cuts.map(|cut| cut - u64::from(active(Control::TornTailTooFar)));
         cuts.min().unwrap_or(self.next_number)
     }
 }

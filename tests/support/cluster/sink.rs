@@ -1,14 +1,28 @@
-//! Where the applier tells what it did: kept until the process picks it up after the applier's turn.
+//! Where the applier and the state store tell what they did: kept until the process picks it up after
+//! their turn.
 
+use super::incoming::Arrival;
 use eraft::actors::apply::{ApplySink, Stats};
 use eraft::actors::group::event::{Applied, Event, ReplyTo};
+use eraft::actors::snapshots::View;
 use eraft::ids::{Generation, GroupId, Index};
 use eraft::net::message::Answer;
+use eraft::raft::{SnapshotMeta, SnapshotNeeded};
 use eraft::shard::Table;
 use eraft::store::state::Command;
 use std::sync::{Arc, Mutex};
 
-/// What the applier told.
+/// About snapshots.
+pub(crate) enum Mail {
+    /// A view of the state is there, for a peer.
+    View(GroupId, SnapshotNeeded, Result<View, String>),
+    /// A chunk's rows are in the store; if it was the last, what they stand for.
+    Ingested(GroupId, Arrival, Option<SnapshotMeta>),
+    /// The rows are the state, or cannot become it.
+    Installed(GroupId, Arrival, Result<(SnapshotMeta, Applied), String>),
+}
+
+/// What was told.
 #[derive(Default)]
 pub(crate) struct Told {
     pub(crate) answers: Vec<Answer>,
@@ -16,10 +30,11 @@ pub(crate) struct Told {
     pub(crate) has_applied: bool,
     /// For the state thread.
     pub(crate) commands: Vec<Command>,
+    pub(crate) mail: Vec<Mail>,
     pub(crate) failed: Option<String>,
 }
 
-/// Where it tells it.
+/// Where it is told.
 #[derive(Clone, Default)]
 pub(crate) struct Sink(Arc<Mutex<Told>>);
 
@@ -27,6 +42,11 @@ impl Sink {
     /// All that was told since the last time.
     pub(crate) fn take(&self) -> Told {
         self.with(std::mem::take)
+    }
+
+    /// Tells about a snapshot.
+    pub(crate) fn post(&self, mail: Mail) {
+        self.with(|told| told.mail.push(mail));
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Told) -> T) -> T {

@@ -1,0 +1,83 @@
+//! Bits that flip in a log, where it had been synced and where later batches prove that it had been: that is
+//! damage, after which a replica must not vote. (In the newest batch nobody can tell a flipped bit from a
+//! write that did not make it; that is a limit of any log.)
+
+use super::cluster::Chance;
+use eraft::store::disk::{Disk, File, SimDisk};
+use std::path::{Path, PathBuf};
+
+/// Syncs that have to come after what will be damaged.
+const SYNCS: u64 = 4;
+/// The head of a file that tells whether it was used again.
+const HEAD: usize = 128;
+
+/// See the module's first lines.
+#[derive(Debug, Default)]
+pub(crate) struct Bitrot {
+    place: Option<Place>,
+    /// It was done.
+    done: bool,
+}
+
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    offset: u64,
+    head: Vec<u8>,
+    after_syncs: u64,
+}
+
+impl Bitrot {
+    /// Whether something is planned, or was done.
+    pub(crate) fn is_on(&self) -> bool {
+        self.done || self.place.is_some()
+    }
+
+    /// Whether bits were flipped.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Nothing more is to come.
+    pub(crate) fn cancel(&mut self) {
+        self.place = None;
+    }
+
+    /// Chooses a place, often near to the end.
+    pub(crate) fn plan(disk: &SimDisk, chance: &mut Chance) -> Self {
+        let place = Place::choose(disk, chance);
+        Self { place, done: false }
+    }
+
+    /// Flips a bit there as soon as enough has been synced after it; answers whether it did so now.
+    pub(crate) fn strike(&mut self, disk: &SimDisk, chance: &mut Chance) -> bool {
+        let due = self.place.take_if(|place| disk.syncs() >= place.after_syncs);
+        let Some(place) = due else { return false };
+        // A file that was used again since then holds other things.
+        let same = contents(disk, &place.path).is_some_and(|now| now.starts_with(&place.head));
+        self.done = same && disk.flip(&place.path, place.offset, 1 << chance.below(8)).is_ok();
+        self.done
+    }
+}
+
+impl Place {
+    fn choose(disk: &SimDisk, chance: &mut Chance) -> Option<Self> {
+        let dir = Path::new("/log");
+        let names = disk.list(dir).ok().filter(|names| !names.is_empty())?;
+        let path = dir.join(&names[chance.below(names.len() as u64) as usize]);
+        let bytes = contents(disk, &path)?;
+        let used = bytes.iter().rposition(|byte| *byte != 0)? as u64 + 1;
+        let from = if chance.below(3) != 0 { used.saturating_sub(9 * 1024) } else { 0 };
+        let written = |offset: &u64| bytes[*offset as usize] != 0;
+        let offset = (0..64).map(|_| chance.between(from, used)).find(written)?;
+        let head = bytes[..HEAD].to_vec();
+        Some(Self { path, offset, head, after_syncs: disk.syncs() + SYNCS })
+    }
+}
+
+fn contents(disk: &SimDisk, path: &Path) -> Option<Vec<u8>> {
+    let file = disk.open(path).ok()?;
+    let mut bytes = vec![0; usize::try_from(file.length().ok()?).ok()?];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    (bytes.len() > HEAD).then_some(bytes)
+}

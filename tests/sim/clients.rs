@@ -1,0 +1,353 @@
+//! The clients: each has one unit under way at a time. A plain one gives up what it hears nothing of, and
+//! never knows whether it was done. One with a session sends the same again, to whomever it takes for the
+//! leader, until it is answered.
+
+use super::clock::Clock;
+use super::cluster::Chance;
+use super::coverage::{Coverage, Kind};
+use super::linearizability::redis::{Reply as Told, Request};
+use super::linearizability::{Call, History};
+use super::operation::{Answered, Operation};
+use super::properties::{Held, Properties, Violation};
+use super::swarm::{GROUPS, Swarm};
+use eraft::ids::{GroupId, NodeId};
+use eraft::kv::{Reply, SessionRef};
+use eraft::net::message::{Answer, Ask, Outcome, Refusal, Unit, UnitId, Work};
+use eraft::time::UnixMillis;
+use std::collections::{BTreeMap, VecDeque};
+
+/// How long a client waits for an answer, microseconds.
+const PATIENCE: u64 = 700_000;
+/// One unit in so many is sent once more after it was answered.
+const STRAY_ONE_IN: u64 = 12;
+/// A client of its own, for what happens by itself.
+const NOBODY: u64 = 0;
+
+/// One client.
+struct Client {
+    number: u64,
+    group: GroupId,
+    has_session: bool,
+    /// Whom it takes for the leader.
+    target: usize,
+    units: u32,
+    /// What it does when there are no units left.
+    last: VecDeque<Vec<Operation>>,
+    sequence: u64,
+    doing: Option<Doing>,
+    /// When it wants to be woken.
+    wake_at: u64,
+}
+
+/// A unit that is not finished.
+struct Doing {
+    operations: Vec<Operation>,
+    calls: Vec<Call>,
+    /// Of the first operation; the others follow it.
+    session: Option<SessionRef>,
+    /// The unit under way, to whom, since when.
+    sent: Option<(UnitId, NodeId, u64)>,
+    attempts: u32,
+    is_write: bool,
+}
+
+/// See the module's first lines.
+pub(crate) struct Clients {
+    all: Vec<Client>,
+    chance: Chance,
+    nodes: usize,
+    thought: u64,
+    padding: u64,
+    session_millis: u64,
+    units: BTreeMap<UnitId, usize>,
+    last_unit: u64,
+    history: History<Request, Told>,
+    /// Operations called.
+    pub(crate) operations: u64,
+    /// Late copies to be sent.
+    strays: Vec<(NodeId, Unit)>,
+}
+
+impl Clients {
+    pub(crate) fn new(seed: u64, swarm: &Swarm) -> Self {
+        let nodes = swarm.shape.nodes.len();
+        let client = |position: usize| Client {
+            number: position as u64 + 1,
+            group: GROUPS[position % GROUPS.len()],
+            has_session: position / GROUPS.len() % 2 == 0,
+            target: position % nodes,
+            units: swarm.units,
+            last: VecDeque::new(),
+            sequence: 0,
+            doing: None,
+            wake_at: 0,
+        };
+        Self {
+            all: (0..swarm.clients).map(client).collect(),
+            chance: Chance::new(seed, 0x63_6c69),
+            nodes,
+            thought: swarm.thought,
+            padding: swarm.padding,
+            session_millis: swarm.session_millis,
+            units: BTreeMap::new(),
+            last_unit: 0,
+            history: History::default(),
+            operations: 0,
+            strays: Vec::new(),
+        }
+    }
+
+    /// A client is to be woken then, and at no other time.
+    pub(crate) fn wakes_at(&mut self, at: usize, when: u64) {
+        self.all[at].wake_at = when;
+    }
+
+    pub(crate) fn wake_is_due(&self, at: usize, now: u64) -> bool {
+        self.all[at].wake_at == now
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether nobody wants anything any more.
+    pub(crate) fn are_idle(&self) -> bool {
+        let idle =
+            |client: &Client| client.units == 0 && client.last.is_empty() && client.doing.is_none();
+        self.all.iter().all(idle)
+    }
+
+    /// The faults are over: nobody begins more than a few things.
+    pub(crate) fn hurry(&mut self, units: u32) {
+        for client in &mut self.all {
+            client.units = client.units.min(units);
+        }
+    }
+
+    /// One client of each group writes something, which must succeed, and then reads everything.
+    pub(crate) fn audit(&mut self) {
+        for client in self.all.iter_mut().take(GROUPS.len()) {
+            client.has_session = true;
+            let last = Operation::last(client.group, &format!("last.{};", client.number));
+            client.last.extend([vec![last], Operation::audit(client.group)]);
+        }
+    }
+
+    /// All that was called, for the checker.
+    pub(crate) fn history(self) -> History<Request, Told> {
+        self.history
+    }
+
+    /// A client wakes: perhaps it has something to send. Answers when to wake it again.
+    pub(crate) fn wake(
+        &mut self,
+        at: usize,
+        now: u64,
+        coverage: &mut Coverage,
+    ) -> (Option<(NodeId, Unit)>, Option<u64>) {
+        if let Some(Doing { sent: Some((_, _, since)), .. }) = &self.all[at].doing {
+            if now < since + PATIENCE {
+                return (None, Some(since + PATIENCE));
+            }
+            self.give_up(at, coverage);
+        }
+        if self.all[at].doing.is_none() {
+            self.begin(at, now, coverage);
+        }
+        let client = &mut self.all[at];
+        let Some(doing) = &mut client.doing else { return (None, None) };
+        self.last_unit += 1;
+        let (id, node) = (UnitId(self.last_unit), NodeId(client.target as u32 + 1));
+        doing.sent = Some((id, node, now));
+        doing.attempts += 1;
+        if doing.attempts > 1 && doing.is_write {
+            coverage.count(Kind::Retries);
+        }
+        self.units.insert(id, at);
+        (Some((node, doing.unit(id, client.group))), Some(now + PATIENCE))
+    }
+
+    fn begin(&mut self, at: usize, now: u64, coverage: &mut Coverage) {
+        let client = &mut self.all[at];
+        let operations = if client.units > 0 {
+            client.units -= 1;
+            let count = 1 + usize::from(self.chance.below(5) == 0);
+            let first = client.sequence;
+            let choose = |more| {
+                let token = format!("c{}.{};", client.number, first + more + 1);
+                Operation::choose(client.group, &token, self.padding, &mut self.chance)
+            };
+            (0..count as u64).map(choose).collect()
+        } else if let Some(last) = client.last.pop_front() {
+            last
+        } else {
+            return;
+        };
+        let first = client.sequence + 1;
+        client.sequence += operations.len() as u64;
+        let is_write = operations.iter().any(|operation| operation.command.is_write());
+        let lag = if self.chance.below(3) == 0 { self.chance.below(4) } else { 0 };
+        let session = client.has_session.then(|| SessionRef {
+            client: client.number,
+            sequence: first,
+            lowest_unanswered: first.saturating_sub(lag).max(1),
+            expires: UnixMillis(Clock::true_wall(now).0 + self.session_millis),
+        });
+        let mut calls = Vec::new();
+        for operation in &operations {
+            calls.push(self.history.call(client.number, operation.request.clone(), now));
+            if operation.expires {
+                coverage.count(Kind::Expiries);
+                self.history.call(NOBODY, operation.expiry(), now);
+            }
+        }
+        self.operations += operations.len() as u64;
+        client.doing =
+            Some(Doing { operations, calls, session, sent: None, attempts: 0, is_write });
+    }
+
+    /// What became of the unit is not known.
+    fn give_up(&mut self, at: usize, coverage: &mut Coverage) {
+        let client = &mut self.all[at];
+        let Some(doing) = &mut client.doing else { return };
+        client.target = (client.target + 1) % self.nodes;
+        if let Some((unit, _, _)) = doing.sent.take() {
+            self.units.remove(&unit);
+        }
+        if doing.session.is_none() {
+            coverage.add(Kind::Unknown, doing.operations.len() as u64);
+            client.doing = None;
+        }
+    }
+
+    /// Nothing will be heard any more from this node. Answers who should be woken.
+    pub(crate) fn lost(&mut self, node: NodeId, coverage: &mut Coverage) -> Vec<usize> {
+        let waits = |client: &Client| {
+            client.doing.as_ref().and_then(|doing| doing.sent).is_some_and(|sent| sent.1 == node)
+        };
+        let waiting: Vec<_> = (0..self.all.len()).filter(|at| waits(&self.all[*at])).collect();
+        for at in &waiting {
+            self.give_up(*at, coverage);
+        }
+        waiting
+    }
+
+    /// The node was down: the unit was not even sent.
+    pub(crate) fn was_not_sent(&mut self, unit: UnitId, coverage: &mut Coverage) -> Option<usize> {
+        let at = self.units.remove(&unit)?;
+        self.all[at].target = (self.all[at].target + 1) % self.nodes;
+        self.not_done(at, coverage);
+        Some(at)
+    }
+
+    /// An answer arrives. Answers who it was for, and after how long to wake that one.
+    pub(crate) fn answer(
+        &mut self,
+        answer: Answer,
+        now: u64,
+        properties: &mut Properties,
+        coverage: &mut Coverage,
+    ) -> Result<Option<(usize, u64)>, Violation> {
+        let Some(at) = self.units.remove(&answer.unit) else { return Ok(None) };
+        let client = &mut self.all[at];
+        let wait = match answer.outcome {
+            Outcome::Unknown => {
+                self.give_up(at, coverage);
+                1_000
+            }
+            Outcome::NotDone(refusal) => {
+                coverage.count(Kind::Refused);
+                client.target = match refusal {
+                    Refusal::NotLeader(Some(leader)) => leader.0 as usize - 1,
+                    Refusal::NotLeader(None) | Refusal::NoReplica => {
+                        (client.target + 1) % self.nodes
+                    }
+                    _ => client.target,
+                };
+                self.not_done(at, coverage);
+                self.chance.between(20_000, 250_000)
+            }
+            Outcome::Done(replies) => {
+                self.done(at, answer.unit, &replies, now, properties, coverage)?;
+                self.chance.below(self.thought)
+            }
+        };
+        Ok(Some((at, wait)))
+    }
+
+    /// This attempt was certainly not done.
+    fn not_done(&mut self, at: usize, coverage: &mut Coverage) {
+        let client = &mut self.all[at];
+        let Some(doing) = &mut client.doing else { return };
+        doing.sent = None;
+        // Of a session's attempts another one may be done still.
+        if doing.session.is_none() {
+            for call in &doing.calls {
+                self.history.not_done(*call);
+            }
+            client.doing = None;
+            coverage.count(Kind::Refused);
+        }
+    }
+
+    fn done(
+        &mut self,
+        at: usize,
+        unit: UnitId,
+        replies: &[Reply],
+        now: u64,
+        properties: &mut Properties,
+        coverage: &mut Coverage,
+    ) -> Held {
+        let client = &mut self.all[at];
+        let doing = client.doing.take().expect("its unit was known");
+        if doing.is_write {
+            properties.acknowledged(unit)?;
+            coverage.count(Kind::Acknowledged);
+        } else {
+            coverage.count(Kind::Reads);
+        }
+        if doing.session.is_some() && doing.is_write && self.chance.below(STRAY_ONE_IN) == 0 {
+            let node = NodeId(self.chance.below(self.nodes as u64) as u32 + 1);
+            self.last_unit += 1;
+            self.strays.push((node, doing.unit(UnitId(self.last_unit), client.group)));
+        }
+        for ((operation, call), reply) in doing.operations.iter().zip(doing.calls).zip(replies) {
+            match operation.told(reply) {
+                Answered::Told(told) => {
+                    if let Told::Text(Some(text)) = &told {
+                        properties.read(text)?;
+                    }
+                    self.history.returned(call, told, now);
+                }
+                // An earlier attempt may have been done.
+                Answered::NotDone if doing.attempts == 1 => self.history.not_done(call),
+                Answered::NotDone | Answered::Unknown => coverage.count(Kind::Unknown),
+                Answered::Strange(reply) => {
+                    let story = format!("{:?} is answered {reply}", operation.request);
+                    return Err(Violation::new("answers", story));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Late copies of units that were answered.
+    pub(crate) fn take_strays(&mut self) -> Vec<(NodeId, Unit)> {
+        std::mem::take(&mut self.strays)
+    }
+}
+
+impl Doing {
+    fn unit(&self, id: UnitId, group: GroupId) -> Unit {
+        let ask = |(position, operation): (usize, &Operation)| Ask {
+            command: operation.command.clone(),
+            session: self.session.map(|session| SessionRef {
+                sequence: session.sequence + position as u64,
+                ..session
+            }),
+        };
+        let asks = self.operations.iter().enumerate().map(ask).collect();
+        Unit { id, group, work: Work::Keys(asks) }
+    }
+}

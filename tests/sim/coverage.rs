@@ -1,0 +1,104 @@
+//! What happened in a run: a run in which something never went wrong proves nothing about it.
+
+use std::fmt::{self, Display, Formatter};
+use std::ops::AddAssign;
+
+macro_rules! kinds {
+    ($($kind:ident = $words:literal,)*) => {
+        /// Something worth counting.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum Kind {
+            $($kind,)*
+        }
+
+        const KINDS: &[(Kind, &str)] = &[$((Kind::$kind, $words),)*];
+    };
+}
+
+kinds! {
+    Elections = "elections won",
+    Transfers = "lead transfers asked for",
+    SnapshotsSent = "snapshots needed",
+    SnapshotsInstalled = "snapshots installed",
+    Compactions = "logs cut at their beginning",
+    Fetches = "entries read back from the log",
+    Kills = "processes killed",
+    PowerLosses = "nodes that lost power",
+    PowerLossesOfAll = "power lost on all nodes",
+    LogUnsynced = "crashes with un-synced pages of the log",
+    StateUnsynced = "crashes that lost rows of the state",
+    TornTails = "torn ends of a log",
+    CutsInWrites = "power lost within a write",
+    SyncFailures = "failed syncs",
+    SlowSyncs = "slow disks",
+    SlowStates = "slow state stores",
+    DisksFull = "full disks",
+    DisksLow = "disks nearly full",
+    BitFlips = "bits flipped in a log",
+    SilentReplicas = "replicas silent after damage",
+    WipedDisks = "wiped disks",
+    Pauses = "nodes paused",
+    LongPauses = "nodes paused for longer than an election",
+    ClockJumps = "clocks that jumped",
+    ClockRates = "clocks that changed their rate",
+    Isolations = "nodes cut off",
+    Splits = "clusters split in two",
+    OneWays = "one-way partitions",
+    Rings = "ring partitions",
+    Swizzles = "links clogged and freed one by one",
+    Storms = "storms of loss and delay",
+    Lost = "messages lost",
+    Duplicated = "messages duplicated",
+    Delayed = "messages much delayed",
+    Restarts = "nodes started again",
+    Refused = "units refused as not done",
+    Unknown = "operations with unknown outcome",
+    Retries = "units sent again under a session",
+    Strays = "late copies of answered units",
+    Expiries = "keys with a deadline",
+    Acknowledged = "writes acknowledged",
+    Reads = "reads answered",
+    StatesCompared = "states of replicas compared on the way",
+}
+
+/// See the module's first lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Coverage([u64; KINDS.len()]);
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self([0; KINDS.len()])
+    }
+}
+
+impl Coverage {
+    pub(crate) fn count(&mut self, kind: Kind) {
+        self.add(kind, 1);
+    }
+
+    pub(crate) fn add(&mut self, kind: Kind, times: u64) {
+        self.0[kind as usize] += times;
+    }
+
+    /// What happened less often than this.
+    pub(crate) fn rarer_than(&self, times: u64) -> Vec<&'static str> {
+        let rare = KINDS.iter().filter(|(kind, _)| self.0[*kind as usize] < times);
+        rare.map(|(_, words)| *words).collect()
+    }
+}
+
+impl AddAssign<&Self> for Coverage {
+    fn add_assign(&mut self, other: &Self) {
+        for (sum, times) in self.0.iter_mut().zip(&other.0) {
+            *sum += times;
+        }
+    }
+}
+
+impl Display for Coverage {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        KINDS
+            .iter()
+            .try_for_each(|(kind, words)| writeln!(f, "{:>12}  {words}", self.0[*kind as usize]))
+    }
+}

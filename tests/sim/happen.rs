@@ -1,0 +1,336 @@
+//! What each thing on the agenda does to the world.
+
+use super::cluster::{Failure, Output, Part};
+use super::coverage::Kind;
+use super::properties::{Held, Violation};
+use super::world::{Happening, Parcel, World};
+use eraft::actors::group::event::{Event, ReplyTo};
+use eraft::codec;
+use eraft::ids::{GroupId, NodeId, Term};
+use eraft::net::message::{Answer, Outcome, Refusal, Unit};
+use eraft::raft::{Role, Status};
+
+/// One tick of the Raft clock, microseconds.
+const TICK: u64 = 50_000;
+/// Nodes tell their clocks so often, microseconds.
+const HEALTH: u64 = 1_000_000;
+/// The state is brought to the disk before one turn of the applier in so many, so that at times the state is
+/// quicker than the log.
+const PERSIST_ONE_TURN_IN: u64 = 24;
+/// One turn in so many takes much longer than the others.
+const SLOW_ONE_IN: u64 = 25;
+/// Events that the drivers take in one turn.
+const EVENTS_PER_TURN: usize = 8;
+
+impl World {
+    /// One thing from the agenda.
+    pub(crate) fn happen(&mut self, happening: Happening) -> Held {
+        match happening {
+            Happening::Tick(id, life) => self.tick(id, life),
+            Happening::Health(id, life) => self.tell_clock(id, life),
+            Happening::Turn(id, life, part) => return self.turn_of(id, life, part),
+            Happening::Deliver(to, parcel) => self.deliver(to, parcel),
+            Happening::Answer(answer) => return self.answer(answer),
+            Happening::Wake(at) if self.clients.wake_is_due(at, self.now) => self.wake(at),
+            Happening::Wake(_) => {}
+            Happening::Start(id) => return self.start(id),
+            Happening::Fault if !self.is_calm => {
+                self.strike();
+                self.plan_fault();
+            }
+            Happening::Fault => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a node is in this life; what it should do while it is paused is put off.
+    fn lives(&mut self, id: NodeId, life: u64, happening: Happening) -> bool {
+        let node = self.node(id);
+        if node.process.is_none() || node.life != life {
+            return false;
+        }
+        let paused_until = node.paused_until;
+        if self.now < paused_until {
+            self.agenda.note(paused_until, happening);
+            return false;
+        }
+        true
+    }
+
+    fn tick(&mut self, id: NodeId, life: u64) {
+        if !self.lives(id, life, Happening::Tick(id, life)) {
+            return;
+        }
+        let one_in = if self.is_calm { 2 } else { self.swarm.persist_one_in };
+        let persists = self.chance.below(one_in) == 0;
+        let node = self.node_mut(id);
+        let process = node.process.as_mut().expect("it lives");
+        process.tick();
+        if persists {
+            process.persist();
+        }
+        let after = node.clock.truly(TICK);
+        self.plan(after, Happening::Tick(id, life));
+        self.plan_turns(id);
+    }
+
+    fn tell_clock(&mut self, id: NodeId, life: u64) {
+        if !self.lives(id, life, Happening::Health(id, life)) {
+            return;
+        }
+        let wall = self.node(id).clock.wall(self.now);
+        for other in self.swarm.shape.nodes.clone() {
+            if other != id {
+                self.send(id, other, Parcel::Health(id, wall));
+            }
+        }
+        let after = self.node(id).clock.truly(HEALTH);
+        self.plan(after, Happening::Health(id, life));
+    }
+
+    fn deliver(&mut self, to: NodeId, parcel: Parcel) {
+        let now = self.now;
+        match &parcel {
+            Parcel::Raft(group, message) => {
+                let bytes = codec::encode(message);
+                self.trace.note(now, || format!("{group} {message}"), &bytes);
+            }
+            Parcel::Snapshot(from, frame) => {
+                let bytes = codec::encode(frame);
+                self.trace.note(now, || format!("{from} to {to}: {}", short(frame)), &bytes);
+            }
+            Parcel::Unit(unit) => {
+                let bytes = codec::encode(unit);
+                self.trace.note(now, || format!("a client to {to}: {unit:?}"), &bytes);
+            }
+            Parcel::Health(..) => {}
+        }
+        let node = self.node_mut(to);
+        let Some(process) = &mut node.process else {
+            if let Parcel::Unit(unit) = parcel {
+                self.refused(unit.id);
+            }
+            return;
+        };
+        match parcel {
+            Parcel::Raft(group, message) => process.push(group, Event::Peer(vec![message])),
+            Parcel::Snapshot(from, frame) => process.push_frame(from, frame),
+            Parcel::Health(from, clock) => {
+                let (wall, mono) = (node.clock.wall(now), node.clock.mono(now));
+                node.clocks.heard(from, clock, wall, mono);
+            }
+            Parcel::Unit(unit) if node.silent.contains(&unit.group) => {
+                let outcome = Outcome::NotDone(Refusal::NoReplica);
+                self.plan(100, Happening::Answer(Answer { unit: unit.id, outcome }));
+            }
+            Parcel::Unit(unit) => {
+                process.push(unit.group, Event::Units(ReplyTo::Worker(0), vec![unit]));
+            }
+        }
+        self.plan_turns(to);
+    }
+
+    fn refused(&mut self, unit: eraft::net::message::UnitId) {
+        if let Some(at) = self.clients.was_not_sent(unit, &mut self.coverage) {
+            let after = self.chance.between(20_000, 250_000);
+            self.plan_wake(at, after);
+        }
+    }
+
+    fn wake(&mut self, at: usize) {
+        let (sent, again) = self.clients.wake(at, self.now, &mut self.coverage);
+        if let Some((node, unit)) = sent {
+            self.send_unit(node, unit);
+        }
+        if let Some(again) = again {
+            self.plan_wake(at, again - self.now);
+        }
+    }
+
+    fn send_unit(&mut self, node: NodeId, unit: Unit) {
+        let after = self.network.client_way();
+        self.plan(after, Happening::Deliver(node, Parcel::Unit(unit)));
+    }
+
+    fn answer(&mut self, answer: Answer) -> Held {
+        let bytes = codec::encode(&answer);
+        self.trace.note(self.now, || format!("{answer:?}"), &bytes);
+        let (now, properties) = (self.now, &mut self.properties);
+        let told = self.clients.answer(answer, now, properties, &mut self.coverage)?;
+        if let Some((at, wait)) = told {
+            self.plan_wake(at, 1 + wait);
+        }
+        for (node, unit) in self.clients.take_strays() {
+            self.coverage.count(Kind::Strays);
+            let after = self.chance.between(1_000, 800_000);
+            self.plan(after, Happening::Deliver(node, Parcel::Unit(unit)));
+        }
+        Ok(())
+    }
+
+    fn turn_of(&mut self, id: NodeId, life: u64, part: Part) -> Held {
+        if !self.lives(id, life, Happening::Turn(id, life, part)) {
+            return Ok(());
+        }
+        self.node_mut(id).begins(part);
+        let turned = match part {
+            Part::Drivers => self.drive(id),
+            Part::Log => self.write(id),
+            Part::Apply => self.apply(id),
+            Part::State => self.store(id),
+        };
+        match turned? {
+            Ok(()) => self.plan_turns(id),
+            Err(Failure::Disk(why)) => {
+                let node = self.node(id);
+                if !node.is_doomed && !node.bitrot.is_done() {
+                    return Err(Violation::new("disks work", format!("{id}: {why}")));
+                }
+                self.goes_down(id, &why);
+            }
+            Err(Failure::Broken(why) | Failure::DoesNotOpen(why)) => {
+                return Err(Violation::new("a node's own checks", format!("{id}: {why}")));
+            }
+        }
+        Ok(())
+    }
+
+    fn drive(&mut self, id: NodeId) -> Result<Result<(), Failure>, Violation> {
+        let now = self.node(id).time(self.now, &self.swarm.shape.nodes);
+        for _ in 0..EVENTS_PER_TURN {
+            let process = self.node_mut(id).process.as_mut().expect("it lives");
+            let out = match process.drive(now, None) {
+                Ok(Some(out)) => out,
+                Ok(None) => break,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            self.carry_out(id, out)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn carry_out(&mut self, id: NodeId, out: Output) -> Held {
+        for (group, message) in out.messages {
+            self.properties.sent(group, &message)?;
+            self.send(id, message.to, Parcel::Raft(group, message));
+        }
+        for write in &out.written {
+            self.properties.wrote(id, write)?;
+        }
+        for lead in out.leads.iter().filter(|lead| lead.role == Role::Leader) {
+            self.coverage.count(Kind::Elections);
+            self.note(|| format!("{id} leads {} in {}", lead.group, lead.term), &[id.0 as u8, 3]);
+            self.properties.leads(id, lead.group, lead.term)?;
+        }
+        for (group, entry, units) in &out.committed {
+            let term = self.node(id).status(*group).map_or(Term(0), |status| status.term);
+            self.properties.applies((id, *group), term, entry, units)?;
+        }
+        if let Some(group) = out.touched {
+            if let Some(status) = self.node(id).status(group) {
+                self.stands(group, &status)?;
+            }
+        }
+        for answer in out.answers {
+            let after = self.network.client_way();
+            self.plan(after, Happening::Answer(answer));
+        }
+        for (to, frame) in out.frames {
+            self.send(id, to, Parcel::Snapshot(id, frame));
+        }
+        self.coverage.add(Kind::SnapshotsSent, out.snapshots.len() as u64);
+        self.coverage.add(Kind::SnapshotsInstalled, out.installed.len() as u64);
+        Ok(())
+    }
+
+    fn stands(&mut self, group: GroupId, status: &Status) -> Held {
+        self.properties.stands(group, status)
+    }
+
+    fn write(&mut self, id: NodeId) -> Result<Result<(), Failure>, Violation> {
+        let node = &mut self.nodes[id.0 as usize - 1];
+        let written = match node.process.as_mut().expect("it lives").write() {
+            Ok(written) => written,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        for write in written.iter().filter(|write| !node.silent.contains(&write.group)) {
+            self.properties.synced(id, write);
+        }
+        if node.bitrot.strike(&node.disks.log, &mut self.faults) {
+            self.coverage.count(Kind::BitFlips);
+            self.note(|| format!("a bit flips in the log of {id}"), &[id.0 as u8, 4]);
+            self.goes_down_later(id);
+        }
+        Ok(Ok(()))
+    }
+
+    fn apply(&mut self, id: NodeId) -> Result<Result<(), Failure>, Violation> {
+        let persists = self.chance.below(PERSIST_ONE_TURN_IN) == 0;
+        let now = self.node(id).clock.mono(self.now);
+        #[cfg(feature = "controls")]
+        eraft::controls::set_wall(self.node(id).clock.wall(self.now));
+        let process = self.node_mut(id).process.as_mut().expect("it lives");
+        if persists {
+            process.persist();
+        }
+        match process.apply(now) {
+            Ok(out) => self.carry_out(id, out).map(Ok),
+            Err(failure) => Ok(Err(failure)),
+        }
+    }
+
+    fn store(&mut self, id: NodeId) -> Result<Result<(), Failure>, Violation> {
+        let node = &mut self.nodes[id.0 as usize - 1];
+        let written = match node.process.as_mut().expect("it lives").store() {
+            Ok(written) => written,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        for (group, index) in written {
+            let digest = node.disks.digest(group);
+            if self.properties.state((id, group), index, digest)? {
+                self.coverage.count(Kind::StatesCompared);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Every part that has something to do gets a turn soon.
+    pub(crate) fn plan_turns(&mut self, id: NodeId) {
+        for part in Part::ALL {
+            let node = &mut self.nodes[id.0 as usize - 1];
+            if !node.plan(part) {
+                continue;
+            }
+            let (life, now) = (node.life, self.now);
+            let slow = self.chance.below(SLOW_ONE_IN) == 0;
+            let (from, to) = match part {
+                Part::Drivers if slow => (500, 5_000),
+                Part::Drivers => (1, 100),
+                Part::Log if now < node.log_slow_until => (50_000, 600_000),
+                Part::Log if slow => (5_000, 60_000),
+                Part::Log => (50, 2_000),
+                Part::Apply if slow => (1_000, 20_000),
+                Part::Apply => (5, 300),
+                Part::State if now < node.state_slow_until => (50_000, 900_000),
+                Part::State if slow => (2_000, 20_000),
+                Part::State => (20, 500),
+            };
+            let after = self.chance.between(from, to);
+            self.plan(after, Happening::Turn(id, life, part));
+        }
+    }
+}
+
+/// A frame of a snapshot, without its rows.
+fn short(frame: &eraft::net::message::SnapshotFrame) -> String {
+    use eraft::net::message::SnapshotFrame::Chunk;
+    match frame {
+        Chunk { group, term, view, meta, sequence, rows, last } => {
+            let (index, rows) = (meta.index, rows.len());
+            format!(
+                "chunk {sequence} of view {view} of {group} at {index} in {term}, {rows} rows, last {last}"
+            )
+        }
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,337 @@
+//! What goes wrong, and how. Which of these a seed knows is its swarm's choice.
+//!
+//! Disks are lost for good (by damage, or because they are wiped) on a minority of nodes only, so that the
+//! cluster must go on; everything that passes may strike all nodes at once. Changes of the membership belong
+//! here too as soon as the core has them.
+
+use super::bitrot::Bitrot;
+use super::cluster::Death;
+use super::coverage::Kind;
+use super::network::Weather;
+use super::node::Node;
+use super::swarm::GROUPS;
+use super::world::{Happening, World};
+use eraft::actors::group::event::Event;
+use eraft::ids::NodeId;
+use eraft::raft::Role;
+use eraft::store::disk::Crash;
+
+/// A kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The process of a node is killed.
+    Kill,
+    /// A node loses its power.
+    PowerLoss,
+    /// All of them do.
+    PowerLossOfAll,
+    /// A node loses its power within a write.
+    CutInWrite,
+    /// A sync fails.
+    FailedSync,
+    SlowLog,
+    SlowState,
+    /// The log's disk is full: nothing can be added to it.
+    FullDisk,
+    /// Nearly full: writes that grow the data are refused.
+    LowDisk,
+    /// A bit of the log flips.
+    BitFlip,
+    /// A node comes back with an empty disk. It belongs to no cluster then, and stays silent.
+    Wipe,
+    Pause,
+    LongPause,
+    ClockJump,
+    ClockRate,
+    /// A node hears nobody, and nobody hears it.
+    Isolate,
+    /// Two parts that do not hear each other.
+    Split,
+    /// A node hears nobody, or nobody hears it.
+    OneWay,
+    /// Every node hears its neighbours only.
+    Ring,
+    /// Links are clogged one by one, and freed in another order.
+    Swizzle,
+    Storm,
+    Transfer,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 22] = [
+        Self::Kill,
+        Self::PowerLoss,
+        Self::PowerLossOfAll,
+        Self::CutInWrite,
+        Self::FailedSync,
+        Self::SlowLog,
+        Self::SlowState,
+        Self::FullDisk,
+        Self::LowDisk,
+        Self::BitFlip,
+        Self::Wipe,
+        Self::Pause,
+        Self::LongPause,
+        Self::ClockJump,
+        Self::ClockRate,
+        Self::Isolate,
+        Self::Split,
+        Self::OneWay,
+        Self::Ring,
+        Self::Swizzle,
+        Self::Storm,
+        Self::Transfer,
+    ];
+}
+
+impl World {
+    /// Something goes wrong.
+    pub(crate) fn strike(&mut self) {
+        if self.swarm.faults.is_empty() {
+            return;
+        }
+        let fault = self.faults.pick(&self.swarm.faults);
+        let id = self.any_node();
+        self.note(|| format!("{fault:?} strikes, perhaps {id}"), &[fault as u8, id.0 as u8]);
+        match fault {
+            Fault::PowerLossOfAll => self.power_loss_of_all(),
+            Fault::Isolate | Fault::Split | Fault::OneWay | Fault::Ring => {
+                self.partition(fault, id)
+            }
+            Fault::Swizzle => self.swizzle(),
+            Fault::Storm => self.storm(),
+            Fault::Transfer => self.transfer(),
+            Fault::ClockJump => self.clock_jump(id),
+            Fault::ClockRate => {
+                self.coverage.count(Kind::ClockRates);
+                let rate = self.faults.pick(&[700_000, 950_000, 1_000_000, 1_050_000, 1_400_000]);
+                let now = self.now;
+                self.node_mut(id).clock.set_rate(rate, now);
+            }
+            Fault::BitFlip | Fault::Wipe => self.lose_disk(fault, id),
+            _ if !self.node(id).is_fine() => {}
+            Fault::Kill => self.strike_down(id, Death::Process),
+            Fault::PowerLoss => {
+                let crash = self.choose_crash();
+                self.strike_down(id, Death::Power(crash));
+            }
+            _ => self.trouble(fault, id),
+        }
+    }
+
+    /// Trouble of a node that goes on for now.
+    fn trouble(&mut self, fault: Fault, id: NodeId) {
+        let now = self.now;
+        let steps = self.faults.between(1, 12);
+        let syncs = self.faults.between(1, 6);
+        let length = self.faults.between(50_000, 1_500_000);
+        let pause = self.faults.between(1_000, 400_000);
+        let long = self.faults.between(900_000, 3_500_000);
+        let room = self.faults.below(12) * 1024;
+        let node = &mut self.nodes[id.0 as usize - 1];
+        let kind = match fault {
+            Fault::CutInWrite => {
+                node.is_doomed = true;
+                node.disks.log.cut_power_at(node.disks.log.steps() + steps);
+                Kind::CutsInWrites
+            }
+            Fault::FailedSync => {
+                node.is_doomed = true;
+                node.disks.log.fail_sync_at(node.disks.log.syncs() + syncs);
+                Kind::SyncFailures
+            }
+            Fault::FullDisk => {
+                node.is_doomed = true;
+                node.disks.log.set_free(Some(room));
+                Kind::DisksFull
+            }
+            Fault::SlowLog => {
+                node.log_slow_until = now + length;
+                Kind::SlowSyncs
+            }
+            Fault::SlowState => {
+                node.state_slow_until = now + length;
+                Kind::SlowStates
+            }
+            Fault::Pause => {
+                node.paused_until = now + pause;
+                Kind::Pauses
+            }
+            Fault::LongPause => {
+                node.paused_until = now + long;
+                Kind::LongPauses
+            }
+            Fault::LowDisk => {
+                self.low_disk(id);
+                Kind::DisksLow
+            }
+            other => unreachable!("{other:?} is not trouble of one node"),
+        };
+        self.coverage.count(kind);
+    }
+
+    fn low_disk(&mut self, id: NodeId) {
+        let low = self.faults.below(3) != 0;
+        if let Some(process) = &mut self.nodes[id.0 as usize - 1].process {
+            for group in GROUPS {
+                process.push(group, Event::DiskLow(low));
+            }
+        }
+    }
+
+    fn any_node(&mut self) -> NodeId {
+        NodeId(self.faults.below(self.nodes.len() as u64) as u32 + 1)
+    }
+
+    fn choose_crash(&mut self) -> Crash {
+        let seed = self.faults.next();
+        match self.faults.below(4) {
+            0 => Crash::Drop,
+            1 => Crash::Keep,
+            _ => Crash::Mixed(seed),
+        }
+    }
+
+    /// What a node dies of whose disk has failed.
+    pub(crate) fn choose_death(&mut self) -> Death {
+        if self.faults.below(3) == 0 { Death::Process } else { Death::Power(self.choose_crash()) }
+    }
+
+    fn strike_down(&mut self, id: NodeId, death: Death) {
+        let steps = self.faults.below(4);
+        let node = &mut self.nodes[id.0 as usize - 1];
+        if let (Some(process), Death::Power(_), 1..) = (&mut node.process, death, steps) {
+            // It may be in the middle of a write.
+            node.disks.log.cut_power_at(node.disks.log.steps() + steps);
+            process.write_into_the_dark();
+        }
+        self.note(|| format!("{id} goes down: {death:?}"), &[id.0 as u8, 5]);
+        self.dies(id, death);
+        let after = self.faults.between(1_000, 1_500_000);
+        self.plan(after, Happening::Start(id));
+    }
+
+    /// It goes on with the damage for a moment.
+    pub(crate) fn goes_down_later(&mut self, id: NodeId) {
+        let node = self.node_mut(id);
+        node.is_doomed = true;
+        let steps = node.disks.log.steps();
+        let more = self.faults.between(1, 10);
+        self.node_mut(id).disks.log.cut_power_at(steps + more);
+    }
+
+    fn power_loss_of_all(&mut self) {
+        self.coverage.count(Kind::PowerLossesOfAll);
+        let crash = self.choose_crash();
+        for at in 0..self.nodes.len() {
+            let id = NodeId(at as u32 + 1);
+            if self.node(id).process.is_none() {
+                continue;
+            }
+            let crash = match crash {
+                Crash::Mixed(seed) => Crash::Mixed(seed ^ u64::from(id.0) << 32),
+                other => other,
+            };
+            self.strike_down(id, Death::Power(crash));
+        }
+    }
+
+    /// Of a minority of nodes at the most.
+    fn lose_disk(&mut self, fault: Fault, id: NodeId) {
+        let lost = self.nodes.iter().filter(|node| node.is_lost || node.bitrot.is_on()).count();
+        if !self.node(id).is_fine() || self.node(id).is_lost || (lost + 1) * 2 > self.nodes.len() {
+            return;
+        }
+        let mut chance = self.faults.clone();
+        self.faults.next();
+        let node = &mut self.nodes[id.0 as usize - 1];
+        if fault == Fault::BitFlip {
+            node.bitrot = Bitrot::plan(&node.disks.log, &mut chance);
+            return;
+        }
+        node.is_lost = true;
+        self.coverage.count(Kind::WipedDisks);
+        self.dies(id, Death::Process);
+        for group in GROUPS {
+            self.properties.silent((id, group));
+        }
+    }
+
+    fn clock_jump(&mut self, id: NodeId) {
+        self.coverage.count(Kind::ClockJumps);
+        let far = self.faults.pick(&[20, 2_000, 400_000, 100_000_000_000]);
+        let millis = self.faults.between(1, far).cast_signed();
+        let forward = self.faults.below(2) == 0;
+        self.node_mut(id).clock.jump(if forward { millis } else { -millis });
+    }
+
+    /// The lead of a group goes to another node, if that one is ready for it.
+    fn transfer(&mut self) {
+        let group = self.faults.pick(&GROUPS);
+        let to = self.any_node();
+        let leads =
+            |node: &&Node| node.status(group).is_some_and(|status| status.role == Role::Leader);
+        let leader = self.nodes.iter().find(leads).map(|node| node.id);
+        let Some(leader) = leader.filter(|leader| *leader != to) else { return };
+        self.coverage.count(Kind::Transfers);
+        if let Some(process) = &mut self.node_mut(leader).process {
+            process.push(group, Event::Transfer(to));
+        }
+        self.plan_turns(leader);
+    }
+
+    fn partition(&mut self, fault: Fault, id: NodeId) {
+        let nodes = self.nodes.len() as u64;
+        let until = self.now + self.faults.between(100_000, 3_000_000);
+        let side = self.faults.below(1 << nodes);
+        let inbound = self.faults.below(2) == 0;
+        let cuts = |from: u64, to: u64| match fault {
+            Fault::Isolate => from == u64::from(id.0) || to == u64::from(id.0),
+            Fault::Split => (side >> (from - 1) ^ side >> (to - 1)) & 1 == 1,
+            Fault::OneWay => (if inbound { to } else { from }) == u64::from(id.0),
+            // Of three nodes each is a neighbour of each: there one link is cut.
+            _ if nodes == 3 => from != u64::from(id.0) && to != u64::from(id.0),
+            _ => !matches!((from + nodes - to) % nodes, 1) && (to + nodes - from) % nodes != 1,
+        };
+        self.coverage.count(match fault {
+            Fault::Isolate => Kind::Isolations,
+            Fault::Split => Kind::Splits,
+            Fault::OneWay => Kind::OneWays,
+            _ => Kind::Rings,
+        });
+        for (from, to) in pairs(nodes) {
+            if cuts(from, to) {
+                self.network.cut(NodeId(from as u32), NodeId(to as u32), until);
+            }
+        }
+    }
+
+    fn swizzle(&mut self) {
+        self.coverage.count(Kind::Swizzles);
+        let chosen = self.faults.next();
+        for (at, (from, to)) in pairs(self.nodes.len() as u64).enumerate() {
+            if chosen >> (at % 64) & 1 == 1 {
+                let until = self.now + self.faults.between(20_000, 2_500_000);
+                self.network.clog(NodeId(from as u32), NodeId(to as u32), until);
+            }
+        }
+    }
+
+    fn storm(&mut self) {
+        self.coverage.count(Kind::Storms);
+        let until = self.now + self.faults.between(100_000, 1_500_000);
+        let weather = Weather {
+            delay_min: 1_000,
+            delay_more: self.faults.pick(&[5_000, 60_000]),
+            lost: self.faults.below(400),
+            duplicated: self.faults.below(500),
+            delayed: self.faults.below(200),
+        };
+        self.network.storm(until, weather);
+    }
+}
+
+/// All links, both ways.
+fn pairs(nodes: u64) -> impl Iterator<Item = (u64, u64)> {
+    (1..=nodes).flat_map(move |from| (1..=nodes).map(move |to| (from, to))).filter(|(a, b)| a != b)
+}

@@ -1,0 +1,130 @@
+//! One run: faults, then none, then the last words.
+
+use super::coverage::{Coverage, Kind};
+use super::linearizability::{RedisStrings, Verdict, check_within};
+use super::properties::{Held, Violation};
+use super::swarm::GROUPS;
+use super::world::World;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// When the faults have stopped, everything is well again within this, microseconds.
+const BOUND: u64 = 30_000_000;
+/// Units that each client may still begin then.
+const UNITS_AFTER: u32 = 2;
+/// Configurations that the checker may look at for each key.
+const STATES_MAX: usize = 1 << 18;
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) seed: u64,
+    /// The same for the same seed.
+    pub(crate) trace: u64,
+    pub(crate) events: u64,
+    /// Operations whose history was checked.
+    pub(crate) operations: u64,
+    pub(crate) coverage: Coverage,
+    pub(crate) violation: Option<Violation>,
+}
+
+/// Runs a seed and judges it. A panic inside is a violation as well.
+pub(crate) fn run(seed: u64, tell: bool) -> Report {
+    let mut report = Report {
+        seed,
+        trace: 0,
+        events: 0,
+        operations: 0,
+        coverage: Coverage::default(),
+        violation: None,
+    };
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(seed, tell);
+        let lived = live(&mut world);
+        report.trace = world.trace.hash();
+        report.events = world.events;
+        report.operations = world.clients.operations;
+        report.coverage = world.coverage.clone();
+        lived.and_then(|()| judge(world))
+    }));
+    report.violation = match lived {
+        Ok(lived) => lived.err(),
+        Err(panic) => {
+            let words = panic.downcast_ref::<String>().map(String::as_str);
+            let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+            let story = words.unwrap_or("without words").to_owned();
+            Some(Violation::new("no panic", story))
+        }
+    };
+    report
+}
+
+fn live(world: &mut World) -> Held {
+    let until = world.swarm.faults_until;
+    world.run(until, |world| world.clients.are_idle())?;
+    calm(world)?;
+    within_bound(world, "all nodes start", World::all_are_up)?;
+    within_bound(world, "every client is answered", |world| world.clients.are_idle())?;
+    world.clients.audit();
+    for at in 0..GROUPS.len() {
+        world.wake_client(at);
+    }
+    within_bound(world, "a write succeeds and all can be read", |world| world.clients.are_idle())?;
+    within_bound(world, "every group has a leader and equal replicas", World::is_settled)?;
+    equal(world)?;
+    for node in &world.nodes {
+        if let Some(process) = &node.process {
+            world.coverage.add(Kind::Fetches, process.fetches);
+            world.coverage.add(Kind::Compactions, process.compactions);
+        }
+    }
+    world.properties.all_is_there()
+}
+
+/// From now on nothing goes wrong.
+fn calm(world: &mut World) -> Held {
+    world.is_calm = true;
+    world.network.heal();
+    let now = world.now;
+    for node in &mut world.nodes {
+        node.calm(now);
+    }
+    world.end_low_disks();
+    world.clients.hurry(UNITS_AFTER);
+    world.note(|| "nothing goes wrong any more".into(), &[6]);
+    Ok(())
+}
+
+fn within_bound(world: &mut World, what: &str, until: impl Fn(&World) -> bool) -> Held {
+    let deadline = world.now + BOUND;
+    if until(world) || world.run(deadline, until)? {
+        return Ok(());
+    }
+    Err(Violation::new("liveness", format!("not so in time: {what}; {}", world.describe())))
+}
+
+/// All replicas hold the same rows.
+fn equal(world: &mut World) -> Held {
+    for group in GROUPS {
+        for at in 0..world.nodes.len() {
+            let node = &world.nodes[at];
+            let Some(status) = node.status(group) else { continue };
+            let (id, digest) = (node.id, node.disks.digest(group));
+            world.properties.state((id, group), status.applied, digest)?;
+            world.note(|| format!("{id} {group} holds {digest:016x}"), &digest.to_le_bytes());
+        }
+    }
+    Ok(())
+}
+
+fn judge(world: World) -> Held {
+    let history = world.clients.history().operations();
+    match check_within::<RedisStrings>(&history, STATES_MAX) {
+        Verdict::Linearizable => Ok(()),
+        Verdict::Violation(violation) => {
+            Err(Violation::new("linearizability", violation.to_string()))
+        }
+        Verdict::Unknown { key } => {
+            Err(Violation::new("linearizability", format!("not found out for {key}")))
+        }
+    }
+}

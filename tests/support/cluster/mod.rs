@@ -1,0 +1,28 @@
+//! What a cluster in one thread is made of: one life of a node (the real log, the real drivers, the real
+//! applier, with queues where the node has threads), its disks, and the agenda, the chance and the trace
+//! that make a run the same for the same seed.
+//!
+//! ```text
+//!  Machinery::start(disks) ─► Process ─► turns (drivers, log, apply, state) ─► Output
+//!                                └─► outgoing, incoming: snapshots on their way
+//! ```
+//!
+//! Not here: machines, networks, clients and what they are to prove. Each test has its own of these.
+#![allow(dead_code, unused_imports, reason = "each test that includes this uses a part of it")]
+
+mod agenda;
+mod chance;
+mod disks;
+mod incoming;
+mod outgoing;
+mod process;
+mod sink;
+mod start;
+mod turn;
+
+pub(crate) use agenda::Agenda;
+pub(crate) use chance::{Chance, Digest, Trace};
+pub(crate) use disks::{Death, Disks};
+pub(crate) use process::{Acknowledge, Process};
+pub(crate) use start::{Machinery, Remembered, Shape, hash_tag, small_segments};
+pub(crate) use turn::{Failure, Output, Part};

@@ -1,0 +1,415 @@
+//! One life of a node: the real log, the real drivers and the real applier, with queues in between where
+//! the node has threads. Each queue is worked off in turns of its own, at the times that the cluster
+//! chooses.
+//!
+//! ```text
+//!  events ──► drivers ──► writes ──► log ──► events
+//!                └──────► work ────► applier ──► events, answers
+//!                                       └──► commands ──► state store ──► work
+//! ```
+
+use super::outgoing::{Outgoing, Progress};
+use super::sink::{Mail, Told};
+use super::start::Machinery;
+use super::turn::{Failure, Output, Part};
+use eraft::actors::apply::ApplyCommand;
+use eraft::actors::group::driver::Driver;
+use eraft::actors::group::event::{ApplyItem, Effects, Event, Now};
+use eraft::actors::snapshots::View;
+use eraft::ids::{GroupId, Index, NodeId, ReadyNumber};
+use eraft::limits;
+use eraft::net::message::SnapshotFrame;
+use eraft::raft::SnapshotNeeded;
+use eraft::store::state::{Command, StateStore};
+use eraft::store::wal::LogWrite;
+use eraft::time::MonoMillis;
+use std::collections::{BTreeMap, VecDeque};
+
+/// When a node says that a write is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledge {
+    /// After the sync, as it should be.
+    AfterSync,
+    /// After the write, without a sync: a control that must fail.
+    WithoutSync,
+    /// Before anything was written: another one.
+    BeforeWrite,
+}
+
+/// What comes to a group's replica.
+enum Inbound {
+    Event(GroupId, Event),
+    Frame(NodeId, SnapshotFrame),
+    Mail(Mail),
+}
+
+/// See the module's first lines.
+pub(crate) struct Process {
+    pub(crate) machinery: Machinery,
+    acknowledge: Acknowledge,
+    inbox: VecDeque<Inbound>,
+    writes: Vec<LogWrite>,
+    /// Something was written, so the log tidies up before it writes again.
+    written: bool,
+    pub(super) work: Vec<ApplyCommand>,
+    wants_apply: bool,
+    /// Something was applied since the state was last brought to the disk.
+    has_applied: bool,
+    commands: VecDeque<Command>,
+    /// Rows of snapshots for the state store, which have a lane of their own.
+    bulk: VecDeque<Command>,
+    bulk_next: bool,
+    unpersisted: BTreeMap<GroupId, Index>,
+    /// How far the state is on disk.
+    persisted: BTreeMap<GroupId, Index>,
+    outgoing: BTreeMap<(GroupId, NodeId), Outgoing>,
+    /// Entries that were read back from the log.
+    pub(crate) fetches: u64,
+    /// Times that a log was cut off at its beginning.
+    pub(crate) compactions: u64,
+}
+
+impl Process {
+    pub(crate) fn new(machinery: Machinery, acknowledge: Acknowledge) -> Self {
+        // What the state store has now, it had on disk.
+        let persisted = machinery.applied().collect();
+        Self {
+            machinery,
+            acknowledge,
+            inbox: VecDeque::new(),
+            writes: Vec::new(),
+            written: false,
+            work: Vec::new(),
+            wants_apply: true,
+            has_applied: true,
+            commands: VecDeque::new(),
+            bulk: VecDeque::new(),
+            bulk_next: false,
+            unpersisted: BTreeMap::new(),
+            persisted,
+            outgoing: BTreeMap::new(),
+            fetches: 0,
+            compactions: 0,
+        }
+    }
+
+    /// For a driver; dropped if the group's replica is silent.
+    pub(crate) fn push(&mut self, group: GroupId, event: Event) {
+        self.inbox.push_back(Inbound::Event(group, event));
+    }
+
+    /// A frame of a snapshot.
+    pub(crate) fn push_frame(&mut self, from: NodeId, frame: SnapshotFrame) {
+        self.inbox.push_back(Inbound::Frame(from, frame));
+    }
+
+    /// The Raft clock; and the applier looks whether something is due.
+    pub(crate) fn tick(&mut self) {
+        for group in self.machinery.drivers.keys() {
+            self.inbox.push_back(Inbound::Event(*group, Event::Tick));
+        }
+        self.wants_apply = true;
+    }
+
+    /// Get what was applied onto the disk, so that the log may be cut.
+    pub(crate) fn persist(&mut self) {
+        if std::mem::take(&mut self.has_applied) {
+            self.work.push(ApplyCommand::Persist);
+        }
+    }
+
+    pub(crate) fn driver(&self, group: GroupId) -> Option<&Driver> {
+        self.machinery.drivers.get(&group)
+    }
+
+    /// How far a group's state is on disk.
+    pub(crate) fn persisted(&self, group: GroupId) -> Index {
+        self.persisted.get(&group).copied().unwrap_or_default()
+    }
+
+    /// Whether a part has something to do.
+    pub(crate) fn has_work(&self, part: Part) -> bool {
+        match part {
+            Part::Drivers => !self.inbox.is_empty(),
+            Part::Log => self.written || !self.writes.is_empty(),
+            Part::Apply => self.wants_apply || !self.work.is_empty(),
+            Part::State => !self.commands.is_empty() || !self.bulk.is_empty(),
+        }
+    }
+
+    /// One event, if there is one. With `floors`, no log is cut behind its group's floor, nor behind what
+    /// its leader knows the others to have, so that nobody ever needs a snapshot.
+    pub(crate) fn drive(
+        &mut self,
+        now: Now,
+        floors: Option<&BTreeMap<GroupId, Index>>,
+    ) -> Result<Option<Output>, Failure> {
+        let Some(inbound) = self.inbox.pop_front() else { return Ok(None) };
+        let mut out = Output::default();
+        let (group, mut event) = match inbound {
+            Inbound::Event(group, event) => (group, event),
+            Inbound::Frame(from, frame) => match self.frame(from, frame, now.mono, &mut out)? {
+                Some(told) => told,
+                None => return Ok(Some(out)),
+            },
+            Inbound::Mail(mail) => match self.read(mail, now.mono, &mut out)? {
+                Some(told) => told,
+                None => return Ok(Some(out)),
+            },
+        };
+        let Some(driver) = self.machinery.drivers.get_mut(&group) else { return Ok(Some(out)) };
+        if let (Event::StatePersisted(index), Some(floors)) = (&mut event, floors) {
+            let known = driver.status().peers.iter().map(|peer| peer.matched).min();
+            *index = known.map_or(*index, |known| known.min(*index)).min(floors[&group]);
+        }
+        let is_tick = matches!(event, Event::Tick);
+        let mut effects = Effects::default();
+        driver.handle(event, now, &mut effects);
+        out.touched = Some(group);
+        self.carry_out(group, effects, &mut out)?;
+        if is_tick {
+            self.give_up_transfers(group, now.mono);
+        }
+        Ok(Some(out))
+    }
+
+    fn carry_out(
+        &mut self,
+        group: GroupId,
+        effects: Effects,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let generation = self.machinery.generation;
+        for needed in effects.snapshots {
+            out.snapshots.push((group, needed));
+            let sink = self.machinery.sink.clone();
+            let reply = Box::new(move |view| sink.post(Mail::View(group, needed, view)));
+            self.work.push(ApplyCommand::View { group, reply });
+        }
+        out.messages.extend(effects.messages.into_iter().map(|message| (group, message)));
+        out.answers.extend(effects.answers.into_iter().map(|(_, answer)| answer));
+        out.leads.extend(effects.lead);
+        for write in effects.log {
+            self.compactions += u64::from(write.number == ReadyNumber(0));
+            if self.acknowledge == Acknowledge::BeforeWrite && write.number != ReadyNumber(0) {
+                let done = Event::Persisted(write.generation, write.number);
+                self.inbox.push_back(Inbound::Event(group, done));
+            }
+            out.written.push(write.clone());
+            self.writes.push(write);
+        }
+        for item in &effects.apply {
+            if let ApplyItem::Entries(entries) = item {
+                out.committed.extend(entries.iter().map(|(entry, routes)| {
+                    let units = routes.iter().map(|route| route.unit).collect();
+                    (group, entry.clone(), units)
+                }));
+            }
+        }
+        if !effects.apply.is_empty() {
+            self.work.push(ApplyCommand::Work { group, generation, items: effects.apply });
+        }
+        for fetch in effects.fetches {
+            let read = self.machinery.log.reader().read(group, fetch.from_index, fetch.bytes_max);
+            let entries = read.map_err(|error| Failure::Disk(error.to_string()))?;
+            self.fetches += 1;
+            let fetched = Event::Fetched { generation, peer: fetch.to, entries };
+            self.inbox.push_back(Inbound::Event(group, fetched));
+        }
+        Ok(())
+    }
+
+    /// A frame of a snapshot: a chunk, or the answer to one.
+    fn frame(
+        &mut self,
+        from: NodeId,
+        frame: SnapshotFrame,
+        now: MonoMillis,
+        out: &mut Output,
+    ) -> Result<Option<(GroupId, Event)>, Failure> {
+        let group = match &frame {
+            SnapshotFrame::Chunk { .. } => {
+                self.chunk(from, frame, out);
+                return Ok(None);
+            }
+            SnapshotFrame::Received { group, .. } | SnapshotFrame::Refused { group, .. } => *group,
+        };
+        let Some(transfer) = self.outgoing.get_mut(&(group, from)) else { return Ok(None) };
+        match transfer.heard(&frame, now) {
+            Progress::Going => {
+                self.send_chunks(group, from, out)?;
+                Ok(None)
+            }
+            Progress::Ended { installed } => {
+                self.outgoing.remove(&(group, from));
+                Ok(Some((group, Event::SnapshotSent { peer: from, installed })))
+            }
+        }
+    }
+
+    fn read(
+        &mut self,
+        mail: Mail,
+        now: MonoMillis,
+        out: &mut Output,
+    ) -> Result<Option<(GroupId, Event)>, Failure> {
+        match mail {
+            Mail::View(group, needed, view) => self.transfer(group, needed, view, now, out),
+            Mail::Ingested(group, arrival, install) => {
+                self.ingested(group, arrival, install, out);
+                Ok(None)
+            }
+            Mail::Installed(group, arrival, installed) => {
+                Ok(self.installed(group, arrival, installed, out).map(|event| (group, event)))
+            }
+        }
+    }
+
+    /// A view is there to be sent, if it still fits what the peer needs.
+    fn transfer(
+        &mut self,
+        group: GroupId,
+        needed: SnapshotNeeded,
+        view: Result<View, String>,
+        now: MonoMillis,
+        out: &mut Output,
+    ) -> Result<Option<(GroupId, Event)>, Failure> {
+        let peer = needed.to;
+        let Some(driver) = self.machinery.drivers.get(&group) else { return Ok(None) };
+        let fitting = view.ok().filter(|view| view.applied >= needed.index_min);
+        let fitting =
+            fitting.and_then(|view| driver.snapshot_meta(view.applied).map(|meta| (view, meta)));
+        let Some((view, meta)) = fitting else {
+            return Ok(Some((group, Event::SnapshotSent { peer, installed: false })));
+        };
+        let term = driver.status().term;
+        let transfer = Outgoing::new(group, peer, term, meta, view, now);
+        self.outgoing.insert((group, peer), transfer);
+        self.send_chunks(group, peer, out)?;
+        Ok(None)
+    }
+
+    fn send_chunks(&mut self, group: GroupId, to: NodeId, out: &mut Output) -> Result<(), Failure> {
+        let Some(transfer) = self.outgoing.get_mut(&(group, to)) else { return Ok(()) };
+        let frames = transfer.frames(self.machinery.chunk_bytes).map_err(Failure::Disk)?;
+        out.frames.extend(frames.into_iter().map(|frame| (to, frame)));
+        Ok(())
+    }
+
+    fn give_up_transfers(&mut self, group: GroupId, now: MonoMillis) {
+        let given_up = self
+            .outgoing
+            .extract_if(.., |(of, _), transfer| *of == group && transfer.is_given_up(now));
+        for ((_, peer), _) in given_up {
+            let ended = Event::SnapshotSent { peer, installed: false };
+            self.inbox.push_back(Inbound::Event(group, ended));
+        }
+    }
+
+    /// A turn of the log thread: one write and one sync for all that came meanwhile, or tidying up after
+    /// it. The completions are on their way while it tidies up. Answers what is synced.
+    pub(crate) fn write(&mut self) -> Result<Vec<LogWrite>, Failure> {
+        if std::mem::take(&mut self.written) {
+            self.machinery.log.maintain()?;
+            return Ok(Vec::new());
+        }
+        let batch = self.take_batch();
+        self.machinery.log.write(&batch)?;
+        self.written = true;
+        if self.acknowledge != Acknowledge::BeforeWrite {
+            for write in batch.iter().filter(|write| write.number != ReadyNumber(0)) {
+                let done = Event::Persisted(write.generation, write.number);
+                self.inbox.push_back(Inbound::Event(write.group, done));
+            }
+        }
+        Ok(batch)
+    }
+
+    fn take_batch(&mut self) -> Vec<LogWrite> {
+        let mut bytes = 0;
+        let fits = self.writes.iter().take_while(|write| {
+            bytes += write.cost();
+            bytes <= limits::WAL_BATCH_BYTES_MAX
+        });
+        let count = fits.count().max(1).min(self.writes.len());
+        let mut batch: Vec<_> = self.writes.drain(..count).collect();
+        for write in &mut batch {
+            write.must_sync &= self.acknowledge != Acknowledge::WithoutSync;
+        }
+        batch
+    }
+
+    /// The log thread is in the middle of a write when the power goes off. Nobody hears of it.
+    pub(crate) fn write_into_the_dark(&mut self) {
+        if !self.writes.is_empty() {
+            let batch = self.take_batch();
+            // It fails, or it was through just before.
+            let _ = self.machinery.log.write(&batch);
+        }
+    }
+
+    /// A turn of the apply thread.
+    pub(crate) fn apply(&mut self, now: MonoMillis) -> Result<Output, Failure> {
+        self.wants_apply = false;
+        let work = std::mem::take(&mut self.work);
+        self.machinery.applier.turn(work, now);
+        self.hear()
+    }
+
+    /// What the applier and the store have told.
+    fn hear(&mut self) -> Result<Output, Failure> {
+        let Told { answers, events, has_applied, commands, mail, failed } =
+            self.machinery.sink.take();
+        if let Some(why) = failed {
+            return Err(Failure::Broken(why));
+        }
+        self.has_applied |= has_applied;
+        self.inbox.extend(events.into_iter().map(|(group, event)| Inbound::Event(group, event)));
+        self.inbox.extend(mail.into_iter().map(Inbound::Mail));
+        for command in commands {
+            match command {
+                Command::Bulk { .. } => self.bulk.push_back(command),
+                command => self.commands.push_back(command),
+            }
+        }
+        Ok(Output { answers, ..Output::default() })
+    }
+
+    /// A turn of the state thread: one command. The two lanes take turns. Answers up to where the groups
+    /// are applied in what was written.
+    pub(crate) fn store(&mut self) -> Result<Vec<(GroupId, Index)>, Failure> {
+        let store = &self.machinery.disks.state;
+        let failed = |error: eraft::store::state::StateError| Failure::Disk(error.to_string());
+        self.bulk_next = !self.bulk_next;
+        let (first, second) = match self.bulk_next {
+            true => (&mut self.bulk, &mut self.commands),
+            false => (&mut self.commands, &mut self.bulk),
+        };
+        let command = first.pop_front().or_else(|| second.pop_front());
+        let mut written = Vec::new();
+        match command {
+            Some(Command::Write(frozen)) => {
+                store.write(std::slice::from_ref(&frozen.batch)).map_err(failed)?;
+                written
+                    .extend(frozen.batch.applied().iter().map(|(group, index)| (*group, *index)));
+                self.unpersisted.extend(frozen.batch.applied());
+                self.work.push(ApplyCommand::Written(frozen.number));
+            }
+            Some(Command::Bulk { batch, done }) => {
+                store.write(std::slice::from_ref(&batch)).map_err(failed)?;
+                self.unpersisted.extend(batch.applied());
+                done();
+            }
+            Some(Command::Persist { token }) => {
+                store.persist().map_err(failed)?;
+                let applied: Vec<_> = std::mem::take(&mut self.unpersisted).into_iter().collect();
+                self.persisted.extend(applied.iter().copied());
+                self.work.push(ApplyCommand::Persisted(token, applied));
+            }
+            Some(Command::View { reply }) => reply(store.view()),
+            other => unreachable!("{other:?} is never asked for here"),
+        }
+        self.hear()?;
+        Ok(written)
+    }
+}

@@ -1,0 +1,233 @@
+//! How a node starts: everything is rebuilt from what its disks remember, the way the group actor does
+//! it.
+
+use super::disks::Disks;
+use super::sink::Sink;
+use super::turn::Failure;
+use eraft::actors::apply::{Applier, ApplyCommand, Birth, Live, Opened};
+use eraft::actors::group::driver::Driver;
+use eraft::actors::group::intake::Intake;
+use eraft::actors::group::payload::PayloadKind;
+use eraft::actors::group::recovered::{goes_with, restored};
+use eraft::ids::{ClusterId, Generation, GroupId, Incarnation, Index, NodeId, ReadyNumber, Term};
+use eraft::kv::{Genesis, SessionLimits};
+use eraft::limits;
+use eraft::raft::{Config, HardState, Membership, Raft};
+use eraft::rows::RowGeneration;
+use eraft::shard::bucket_of;
+use eraft::store::disk::SimDisk;
+use eraft::store::state::Overlay;
+use eraft::store::wal::{Damage, Log, LogIdentity, LogOp, LogOptions, LogWrite, RecoveredGroup};
+use eraft::time::{MonoMillis, UnixMillis};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+
+/// What all nodes of a cluster have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    pub(crate) nodes: Vec<NodeId>,
+    /// Each has a replica on each node.
+    pub(crate) groups: Vec<GroupId>,
+    pub(crate) options: LogOptions,
+    /// With the replica's id and seed put in.
+    pub(crate) config: Config,
+    /// See [`Driver::set_log_floor`].
+    pub(crate) log_floor: u64,
+    /// Of one chunk of a snapshot.
+    pub(crate) chunk_bytes: usize,
+}
+
+/// Small, so that a short run fills several.
+pub(crate) fn small_segments(bytes: u64) -> LogOptions {
+    LogOptions { segment_bytes: bytes, background_prepare: false }
+}
+
+/// All keys of a group begin with this, which puts them into one bucket.
+pub(crate) fn hash_tag(group: GroupId) -> String {
+    format!("{{{group}}}")
+}
+
+/// What a log remembers of a replica, in short.
+#[derive(Clone, Debug)]
+pub(crate) struct Remembered {
+    pub(crate) hard_state: HardState,
+    pub(crate) base: (Index, Term),
+    /// First index and term of each run after the base.
+    pub(crate) terms: Vec<(Index, Term)>,
+    pub(crate) last: Index,
+}
+
+/// The real things of one life of a node.
+pub(crate) struct Machinery {
+    pub(crate) node: NodeId,
+    pub(crate) generation: Generation,
+    pub(crate) log: Log<SimDisk>,
+    /// Of the groups that take part.
+    pub(crate) drivers: BTreeMap<GroupId, Driver>,
+    pub(crate) intakes: BTreeMap<GroupId, Intake>,
+    /// Which life of a group's rows is its state.
+    pub(crate) rows: BTreeMap<GroupId, RowGeneration>,
+    pub(crate) applier: Applier<Sink>,
+    pub(crate) sink: Sink,
+    pub(crate) disks: Disks,
+    /// What the log has lost: replicas of these groups stay silent.
+    pub(crate) damage: Damage,
+    /// Where the log says that it was found, for people.
+    pub(crate) places: String,
+    /// The log was cut at its end.
+    pub(crate) torn: bool,
+    pub(crate) remembered: BTreeMap<GroupId, Remembered>,
+    pub(crate) chunk_bytes: usize,
+}
+
+impl Machinery {
+    /// Opens the log and the state, and puts drivers on top.
+    pub(crate) fn start(
+        node: NodeId,
+        life: u64,
+        seed: u64,
+        disks: &Disks,
+        shape: &Shape,
+    ) -> Result<Self, Failure> {
+        let identity = LogIdentity {
+            cluster: ClusterId([7; 16]),
+            node,
+            incarnation: Incarnation(u64::from(node.0)),
+        };
+        let log = Log::open(disks.log.clone(), Path::new("/log"), identity, shape.options);
+        let (log, recovered) = log.map_err(|error| Failure::Disk(error.to_string()))?;
+        let sink = Sink::default();
+        let overlay = Overlay::new(Arc::new(disks.state.clone()));
+        let applier = Applier::new(overlay, Arc::new(Live::default()), sink.clone());
+        let mut machinery = Self {
+            node,
+            generation: Generation(life),
+            log,
+            drivers: BTreeMap::new(),
+            intakes: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            applier,
+            sink,
+            disks: disks.clone(),
+            places: format!("{:?}", recovered.damaged_places),
+            torn: recovered.torn_tail_bytes > 0,
+            damage: recovered.damage,
+            remembered: BTreeMap::new(),
+            chunk_bytes: shape.chunk_bytes,
+        };
+        for group in &shape.groups {
+            if !machinery.is_silent(*group) {
+                let driver = machinery.build(*group, seed ^ u64::from(group.0), shape)?;
+                machinery.drivers.insert(*group, driver);
+            }
+        }
+        Ok(machinery)
+    }
+
+    /// Whether the replica may have forgotten what it promised.
+    pub(crate) fn is_silent(&self, group: GroupId) -> bool {
+        match &self.damage {
+            Damage::None => false,
+            Damage::Groups(groups) => groups.contains(&group),
+            Damage::All => true,
+        }
+    }
+
+    fn build(&mut self, group: GroupId, seed: u64, shape: &Shape) -> Result<Driver, Failure> {
+        let node = self.node;
+        let wrong = |what: String| Failure::DoesNotOpen(format!("{node}: {group}: {what}"));
+        let opened = self.open_state(group).map_err(wrong)?;
+        let mut recovered = match self.recover(group)? {
+            Some(recovered) => recovered,
+            None => {
+                let founders = Membership::of_voters(shape.nodes.iter().copied());
+                self.write(group, LogOp::Born(founders))?;
+                self.recover(group)?.ok_or_else(|| wrong("its birth is forgotten".into()))?
+            }
+        };
+        if let Some(meta) = &opened.installed
+            && !goes_with(&recovered, meta)
+        {
+            // A snapshot whose rows are installed but whose mark did not reach the log.
+            self.write(group, LogOp::SnapshotInstalled(meta.clone()))?;
+            let again = self.recover(group)?;
+            recovered = again.ok_or_else(|| wrong("its snapshot is forgotten".into()))?;
+        }
+        if opened.applied.index > recovered.last {
+            let story = format!(
+                "the state is at {}, the log ends at {}",
+                opened.applied.index, recovered.last
+            );
+            return Err(wrong(story));
+        }
+        if opened.applied.index < recovered.base.index {
+            return Err(wrong("the log was cut further than the state is".into()));
+        }
+        let remembered = Remembered {
+            hard_state: recovered.hard_state,
+            base: (recovered.base.index, recovered.base.term),
+            terms: recovered.terms.clone(),
+            last: recovered.last,
+        };
+        self.remembered.insert(group, remembered);
+        let config = Config { id: node, seed, ..shape.config.clone() };
+        let restored = restored(recovered, opened.applied.index);
+        let raft = Raft::new(config, restored).map_err(|error| wrong(error.to_string()))?;
+        let kind = PayloadKind::Keys;
+        let mut driver = Driver::new(group, node, self.generation, kind, raft, opened.applied);
+        driver.set_log_floor(shape.log_floor);
+        self.intakes.insert(group, Intake::new(group, opened.newest_rows));
+        self.rows.insert(group, opened.row_generation);
+        Ok(driver)
+    }
+
+    fn open_state(&mut self, group: GroupId) -> Result<Opened, String> {
+        let (send, receive) = mpsc::channel();
+        let reply = Box::new(move |opened| {
+            let _ = send.send(opened);
+        });
+        let birth = Birth::Keys(Box::new(genesis(group)));
+        let open = ApplyCommand::Open { group, generation: self.generation, birth, reply };
+        self.applier.turn(vec![open], MonoMillis(0));
+        receive.try_recv().map_err(|error| error.to_string())?
+    }
+
+    fn recover(&self, group: GroupId) -> Result<Option<RecoveredGroup>, Failure> {
+        self.log.recover_group(group).map_err(|error| Failure::Disk(error.to_string()))
+    }
+
+    fn write(&mut self, group: GroupId, op: LogOp) -> Result<(), Failure> {
+        let write = LogWrite {
+            group,
+            generation: self.generation,
+            number: ReadyNumber(0),
+            entries: Vec::new(),
+            hard_state: None,
+            op: Some(op),
+            must_sync: true,
+        };
+        self.log.write(&[write])?;
+        Ok(())
+    }
+
+    /// How far the replicas have come, by group.
+    pub(crate) fn applied(&self) -> impl Iterator<Item = (GroupId, Index)> {
+        self.drivers.iter().map(|(group, driver)| (*group, driver.status().applied))
+    }
+}
+
+/// The groups' state at birth. Of the buckets only those that the clients use.
+fn genesis(group: GroupId) -> Genesis {
+    Genesis {
+        hash_key: [9; 16],
+        buckets: vec![bucket_of(hash_tag(group).as_bytes())],
+        time: UnixMillis(0),
+        value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT as u64,
+        sessions: SessionLimits {
+            sessions: limits::SESSIONS_MAX as u64,
+            replies: limits::SESSION_REPLIES_MAX as u64,
+            bytes: limits::SESSION_BYTES_MAX as u64,
+        },
+    }
+}
