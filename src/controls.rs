@@ -45,7 +45,7 @@ controls! {
     AppendWithoutMatch = "append after an entry of another term",
     StaleAppendCuts = "cut the log at a late append that says nothing new",
     DropInflightWindow = "never open a full in-flight window again",
-    SnapshotOverNewer = "install a snapshot over a newer state",
+    SnapshotBeforePersisted = "say that a snapshot is installed before it is on disk",
     ForgetSessionsInSnapshot = "leave the sessions out of a snapshot",
     NoSessions = "apply the retry of a request again",
     CompactBeforePersisted = "cut the log before the state is on disk",

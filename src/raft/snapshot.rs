@@ -8,8 +8,6 @@ use super::ready::SnapshotNeeded;
 use super::replica::Raft;
 use super::role::RoleState;
 use super::step::StepError;
-#[cfg(feature = "controls")]
-use crate::controls::{Control, active};
 use crate::ids::{Index, NodeId, Term};
 
 /// What became of the log when a snapshot was installed.
@@ -58,10 +56,7 @@ impl Raft {
         }
         let needed =
             if self.has_lost_state() { self.log.base_index() } else { self.log.commit().next() };
-        let is_too_old = meta.index < needed;
-        #[cfg(feature = "controls")]
-        let is_too_old = is_too_old && !active(Control::SnapshotOverNewer);
-        if is_too_old {
+        if meta.index < needed {
             return Err(InstallError::TooOld { snapshot: meta.index, needed });
         }
         let conflicts =

@@ -2,7 +2,7 @@
 //! each of them. One that it does not find is a hole in the simulator.
 //!
 //! `cargo test --release --features controls --test controls -- --nocapture`; with `CONTROL=name` only that
-//! one.
+//! one, and with `SIM_TRACE=1` as well all that happens in the run that finds it.
 
 #[path = "../sim/mod.rs"]
 mod sim;
@@ -37,6 +37,10 @@ fn every_known_bug_is_found() {
         writeln!(table, "{after:>6} seeds  {:<60} {property}", control.words())
             .expect("a string takes everything");
         if let (Some(report), Some(_)) = (found, &wanted) {
+            if std::env::var_os("SIM_TRACE").is_some() {
+                activate(Some(*control));
+                sim::run::run(report.seed, true);
+            }
             writeln!(table, "seed {}: {:?}", report.seed, report.violation).expect("as above");
         }
     }

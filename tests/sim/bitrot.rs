@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 /// Syncs that have to come after what will be damaged.
 const SYNCS: u64 = 4;
-/// The head of a file that tells whether it was used again.
-const HEAD: usize = 128;
+/// Batches begin at multiples of this, and are written once.
+const BLOCK: usize = 4096;
 
 /// See the module's first lines.
 #[derive(Debug, Default)]
@@ -23,7 +23,9 @@ pub(crate) struct Bitrot {
 struct Place {
     path: PathBuf,
     offset: u64,
-    head: Vec<u8>,
+    /// What stood around it. If that has changed, a file that was used again has come so far, and there
+    /// may stand the newest batch.
+    block: Vec<u8>,
     after_syncs: u64,
 }
 
@@ -53,8 +55,8 @@ impl Bitrot {
     pub(crate) fn strike(&mut self, disk: &SimDisk, chance: &mut Chance) -> bool {
         let due = self.place.take_if(|place| disk.syncs() >= place.after_syncs);
         let Some(place) = due else { return false };
-        // A file that was used again since then holds other things.
-        let same = contents(disk, &place.path).is_some_and(|now| now.starts_with(&place.head));
+        let now = contents(disk, &place.path).unwrap_or_default();
+        let same = block(&now, place.offset) == place.block;
         self.done = same && disk.flip(&place.path, place.offset, 1 << chance.below(8)).is_ok();
         self.done
     }
@@ -64,20 +66,34 @@ impl Place {
     fn choose(disk: &SimDisk, chance: &mut Chance) -> Option<Self> {
         let dir = Path::new("/log");
         let names = disk.list(dir).ok().filter(|names| !names.is_empty())?;
-        let path = dir.join(&names[chance.below(names.len() as u64) as usize]);
+        let any = dir.join(&names[chance.below(names.len() as u64) as usize]);
+        let newest = names.iter().map(|name| dir.join(name)).max_by_key(|path| life(disk, path));
+        let path = newest.filter(|_| chance.below(4) != 0).unwrap_or(any);
         let bytes = contents(disk, &path)?;
         let used = bytes.iter().rposition(|byte| *byte != 0)? as u64 + 1;
         let from = if chance.below(3) != 0 { used.saturating_sub(9 * 1024) } else { 0 };
         let written = |offset: &u64| bytes[*offset as usize] != 0;
         let offset = (0..64).map(|_| chance.between(from, used)).find(written)?;
-        let head = bytes[..HEAD].to_vec();
-        Some(Self { path, offset, head, after_syncs: disk.syncs() + SYNCS })
+        let block = block(&bytes, offset).to_vec();
+        Some(Self { path, offset, block, after_syncs: disk.syncs() + SYNCS })
     }
+}
+
+/// Which life of a segment's file this is, as its head says.
+fn life(disk: &SimDisk, path: &Path) -> u64 {
+    let head = contents(disk, path).unwrap_or_default();
+    head.get(40..48).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 fn contents(disk: &SimDisk, path: &Path) -> Option<Vec<u8>> {
     let file = disk.open(path).ok()?;
     let mut bytes = vec![0; usize::try_from(file.length().ok()?).ok()?];
     file.read_exact_at(&mut bytes, 0).ok()?;
-    (bytes.len() > HEAD).then_some(bytes)
+    Some(bytes)
+}
+
+/// The block around this place.
+fn block(bytes: &[u8], offset: u64) -> &[u8] {
+    let from = offset as usize / BLOCK * BLOCK;
+    bytes.get(from..from + BLOCK).unwrap_or_default()
 }

@@ -39,6 +39,8 @@ impl World {
                 self.plan_fault();
             }
             Happening::Fault => {}
+            Happening::Ambush(id) if !self.is_calm => self.ambush(id),
+            Happening::Ambush(_) => {}
         }
         Ok(())
     }
@@ -221,6 +223,7 @@ impl World {
             self.coverage.count(Kind::Elections);
             self.note(|| format!("{id} leads {} in {}", lead.group, lead.term), &[id.0 as u8, 3]);
             self.properties.leads(id, lead.group, lead.term)?;
+            self.perhaps_ambush(id, 60_000);
         }
         for (group, entry, units) in &out.committed {
             let term = self.node(id).status(*group).map_or(Term(0), |status| status.term);
@@ -239,7 +242,10 @@ impl World {
             self.send(id, to, Parcel::Snapshot(id, frame));
         }
         self.coverage.add(Kind::SnapshotsSent, out.snapshots.len() as u64);
-        self.coverage.add(Kind::SnapshotsInstalled, out.installed.len() as u64);
+        if !out.installed.is_empty() {
+            self.coverage.add(Kind::SnapshotsInstalled, out.installed.len() as u64);
+            self.perhaps_ambush(id, 10_000);
+        }
         Ok(())
     }
 

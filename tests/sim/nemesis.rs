@@ -111,6 +111,7 @@ impl World {
             Fault::BitFlip | Fault::Wipe => self.lose_disk(fault, id),
             _ if !self.node(id).is_fine() => {}
             Fault::Kill => self.strike_down(id, Death::Process),
+            Fault::PowerLoss if self.faults.below(2) == 0 => self.trouble(Fault::CutInWrite, id),
             Fault::PowerLoss => {
                 let crash = self.choose_crash();
                 self.strike_down(id, Death::Power(crash));
@@ -119,10 +120,44 @@ impl World {
         }
     }
 
+    /// A node that has just begun something may be struck soon.
+    pub(crate) fn perhaps_ambush(&mut self, id: NodeId, within: u64) {
+        if self.faults.permille(self.swarm.ambushes) {
+            let after = self.faults.below(within);
+            self.plan(after, Happening::Ambush(id));
+        }
+    }
+
+    /// Strikes a node that has just begun something.
+    pub(crate) fn ambush(&mut self, id: NodeId) {
+        if !self.node(id).is_fine() {
+            return;
+        }
+        self.coverage.count(Kind::Ambushes);
+        self.note(|| format!("{id} is ambushed"), &[7, id.0 as u8]);
+        match self.faults.below(6) {
+            0 => self.strike_down(id, Death::Process),
+            1 | 2 => {
+                let crash = self.choose_crash();
+                self.strike_down(id, Death::Power(crash));
+            }
+            3 => self.partition(Fault::Isolate, id),
+            4 => self.trouble(Fault::LongPause, id),
+            _ => {
+                // What it has to say comes late.
+                self.coverage.count(Kind::Swizzles);
+                for to in self.swarm.shape.nodes.clone() {
+                    let until = self.now + self.faults.between(300_000, 2_500_000);
+                    self.network.clog(id, to, until);
+                }
+            }
+        }
+    }
+
     /// Trouble of a node that goes on for now.
     fn trouble(&mut self, fault: Fault, id: NodeId) {
         let now = self.now;
-        let steps = self.faults.between(1, 12);
+        let steps = self.faults.between(1, 6);
         let syncs = self.faults.between(1, 6);
         let length = self.faults.between(50_000, 1_500_000);
         let pause = self.faults.between(1_000, 400_000);
@@ -185,16 +220,23 @@ impl World {
 
     fn choose_crash(&mut self) -> Crash {
         let seed = self.faults.next();
-        match self.faults.below(4) {
-            0 => Crash::Drop,
-            1 => Crash::Keep,
+        match self.faults.below(6) {
+            0 | 1 => Crash::Drop,
+            2 => Crash::Keep,
             _ => Crash::Mixed(seed),
         }
     }
 
-    /// What a node dies of whose disk has failed.
-    pub(crate) fn choose_death(&mut self) -> Death {
-        if self.faults.below(3) == 0 { Death::Process } else { Death::Power(self.choose_crash()) }
+    /// What a node dies of whose disk has failed, or was without power.
+    pub(crate) fn choose_death(&mut self, why: &str) -> Death {
+        if why.contains("the power is off") {
+            // Most of all in the middle of a write, a part of it reaches the disk.
+            return Death::Power(Crash::Mixed(self.faults.next()));
+        }
+        if self.faults.below(3) == 0 {
+            return Death::Process;
+        }
+        Death::Power(self.choose_crash())
     }
 
     fn strike_down(&mut self, id: NodeId, death: Death) {
@@ -244,9 +286,13 @@ impl World {
         }
         let mut chance = self.faults.clone();
         self.faults.next();
+        let spared = fault == Fault::Wipe && self.faults.below(4) != 0;
         let node = &mut self.nodes[id.0 as usize - 1];
         if fault == Fault::BitFlip {
             node.bitrot = Bitrot::plan(&node.disks.log, &mut chance);
+            return;
+        }
+        if spared {
             return;
         }
         node.is_lost = true;

@@ -95,7 +95,9 @@ impl Network {
             return [first, None];
         }
         coverage.count(Kind::Duplicated);
-        [first, Some(free_at + 10 * self.way(weather, coverage))]
+        // Some copies come when the world has become another one.
+        let late = if self.chance.below(4) == 0 { self.chance.below(3_000_000) } else { 0 };
+        [first, Some(free_at + 10 * self.way(weather, coverage) + late)]
     }
 
     /// The same for a parcel that never overtakes another one of its kind, nor arrives twice.

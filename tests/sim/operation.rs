@@ -27,12 +27,12 @@ impl Operation {
     /// Any one; `token` is in no other. Large values have up to so many bytes of padding.
     pub(crate) fn choose(group: GroupId, token: &str, padding: u64, chance: &mut Chance) -> Self {
         match chance.below(20) {
-            0 | 1 if padding > 0 => {
+            0..=5 if padding > 0 => {
                 let padding = "x".repeat(chance.below(padding) as usize);
                 Self::new(group, LARGE, Action::Set(format!("{token}{padding}")))
             }
-            0..=11 => Self::on_text(group, chance.pick(&TEXTS), token, chance),
-            12..=17 => Self::on_number(group, chance.pick(&NUMBERS), chance),
+            0..=12 => Self::on_text(group, chance.pick(&TEXTS), token, chance),
+            13..=17 => Self::on_number(group, chance.pick(&NUMBERS), chance),
             _ => Self::on_fleeting(group, token, chance),
         }
     }

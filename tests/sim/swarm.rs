@@ -20,6 +20,8 @@ pub(crate) struct Swarm {
     pub(crate) pause: u64,
     /// The faults end at the latest after this, microseconds.
     pub(crate) faults_until: u64,
+    /// Of a thousand new leads, and of a thousand installed snapshots, so many are struck at once.
+    pub(crate) ambushes: u64,
     pub(crate) clients: usize,
     /// Units of each client.
     pub(crate) units: u32,
@@ -53,6 +55,7 @@ impl Swarm {
             apply_bytes_max: chance.pick(&[200, 1 << 20]),
             eager_commit: chance.below(4) == 0,
             pre_vote: chance.below(8) != 0,
+            check_quorum: chance.below(5) != 0,
             ..Config::new(NodeId(0), 0)
         };
         let shape = Shape {
@@ -78,10 +81,11 @@ impl Swarm {
             faults,
             pause: chance.pick(&[40_000, 120_000, 300_000]),
             faults_until: 6_000_000,
+            ambushes: chance.pick(&[0, 0, 300, 700]),
             clients: chance.between(4, 8) as usize,
-            units: chance.between(12, 30) as u32,
-            thought: chance.pick(&[5_000, 100_000, 400_000, 800_000]),
-            padding: chance.pick(&[0, 0, 300, 3_000]),
+            units: chance.between(20, 50) as u32,
+            thought: chance.pick(&[5_000, 50_000, 150_000, 400_000]),
+            padding: chance.pick(&[0, 1_500, 3_000, 8_000]),
             session_millis: chance.pick(&[2_500, 60_000, 540_000]),
             persist_one_in: chance.pick(&[2, 6, 30]),
             skew: chance.pick(&[0, 50, 5_000, 3_600_000]),

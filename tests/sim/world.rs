@@ -42,6 +42,8 @@ pub(crate) enum Happening {
     Start(NodeId),
     /// Something goes wrong.
     Fault,
+    /// Something goes wrong with this node.
+    Ambush(NodeId),
 }
 
 /// See the module's first lines.
@@ -239,7 +241,7 @@ impl World {
 
     /// A node goes down by itself, and comes back after a while.
     pub(crate) fn goes_down(&mut self, id: NodeId, why: &str) {
-        let death = self.choose_death();
+        let death = self.choose_death(why);
         self.note(|| format!("{id} goes down: {why}; {death:?}"), &[id.0 as u8, 2]);
         self.dies(id, death);
         let after = self.faults.between(1_000, 1_500_000);

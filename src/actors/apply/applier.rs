@@ -497,6 +497,10 @@ impl<S: ApplySink> Applier<S> {
             .collect();
         self.lives.push_back((token, lives));
         self.sink.submit(Command::Persist { token });
+        #[cfg(feature = "controls")]
+        if controls::active(controls::Control::SnapshotBeforePersisted) {
+            self.persisted(token, Vec::new());
+        }
     }
 
     fn persisted(&mut self, token: u64, groups: Vec<(GroupId, Index)>) {
