@@ -74,7 +74,7 @@ impl Clients {
         let client = |position: usize| Client {
             number: position as u64 + 1,
             group: GROUPS[position % GROUPS.len()],
-            has_session: position / GROUPS.len() % 2 == 0,
+            has_session: (position / GROUPS.len()).is_multiple_of(2),
             target: position % nodes,
             units: swarm.units,
             last: VecDeque::new(),

@@ -229,10 +229,10 @@ impl World {
             let term = self.node(id).status(*group).map_or(Term(0), |status| status.term);
             self.properties.applies((id, *group), term, entry, units)?;
         }
-        if let Some(group) = out.touched {
-            if let Some(status) = self.node(id).status(group) {
-                self.stands(group, &status)?;
-            }
+        if let Some(group) = out.touched
+            && let Some(status) = self.node(id).status(group)
+        {
+            self.stands(group, &status)?;
         }
         for answer in out.answers {
             let after = self.network.client_way();

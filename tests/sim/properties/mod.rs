@@ -86,7 +86,7 @@ impl Properties {
             monotonic: Monotonic::default(),
             promises: DurablePromises::default(),
             acknowledged: Acknowledged::default(),
-            sessions: Sessions::default(),
+            sessions: Sessions,
         }
     }
 
