@@ -1,18 +1,17 @@
-//! The clients: each has one unit under way at a time. A plain one gives up what it hears nothing of, and
-//! never knows whether it was done. One with a session sends the same again, to whomever it takes for the
-//! leader, until it is answered.
+//! The clients, each with one unit under way at a time, and the history of all that they were told.
 
+use super::client::{Client, Doing, Habit};
 use super::clock::Clock;
 use super::cluster::Chance;
 use super::coverage::{Coverage, Kind};
 use super::linearizability::redis::{Reply as Told, Request};
-use super::linearizability::{Call, History};
+use super::linearizability::History;
 use super::operation::{Answered, Operation};
 use super::properties::{Held, Properties, Violation};
 use super::swarm::{GROUPS, Swarm};
 use eraft::ids::{GroupId, NodeId};
 use eraft::kv::{Reply, SessionRef};
-use eraft::net::message::{Answer, Ask, Outcome, Refusal, Unit, UnitId, Work};
+use eraft::net::message::{Answer, Outcome, Refusal, Unit, UnitId};
 use eraft::time::UnixMillis;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,34 +21,6 @@ const PATIENCE: u64 = 700_000;
 const STRAY_ONE_IN: u64 = 12;
 /// A client of its own, for what happens by itself.
 const NOBODY: u64 = 0;
-
-/// One client.
-struct Client {
-    number: u64,
-    group: GroupId,
-    has_session: bool,
-    /// Whom it takes for the leader.
-    target: usize,
-    units: u32,
-    /// What it does when there are no units left.
-    last: VecDeque<Vec<Operation>>,
-    sequence: u64,
-    doing: Option<Doing>,
-    /// When it wants to be woken.
-    wake_at: u64,
-}
-
-/// A unit that is not finished.
-struct Doing {
-    operations: Vec<Operation>,
-    calls: Vec<Call>,
-    /// Of the first operation; the others follow it.
-    session: Option<SessionRef>,
-    /// The unit under way, to whom, since when.
-    sent: Option<(UnitId, NodeId, u64)>,
-    attempts: u32,
-    is_write: bool,
-}
 
 /// See the module's first lines.
 pub(crate) struct Clients {
@@ -74,7 +45,11 @@ impl Clients {
         let client = |position: usize| Client {
             number: position as u64 + 1,
             group: GROUPS[position % GROUPS.len()],
-            has_session: (position / GROUPS.len()).is_multiple_of(2),
+            habit: match (position / GROUPS.len()).is_multiple_of(2) {
+                _ if position >= swarm.clients => Habit::Loyal,
+                true => Habit::Session,
+                false => Habit::Plain,
+            },
             target: position % nodes,
             units: swarm.units,
             last: VecDeque::new(),
@@ -83,7 +58,7 @@ impl Clients {
             wake_at: 0,
         };
         Self {
-            all: (0..swarm.clients).map(client).collect(),
+            all: (0..swarm.clients + swarm.readers).map(client).collect(),
             chance: Chance::new(seed, 0x63_6c69),
             nodes,
             thought: swarm.thought,
@@ -112,22 +87,20 @@ impl Clients {
 
     /// Whether nobody wants anything any more.
     pub(crate) fn are_idle(&self) -> bool {
-        let idle =
-            |client: &Client| client.units == 0 && client.last.is_empty() && client.doing.is_none();
-        self.all.iter().all(idle)
+        self.all.iter().all(Client::is_idle)
     }
 
     /// The faults are over: nobody begins more than a few things.
     pub(crate) fn hurry(&mut self, units: u32) {
         for client in &mut self.all {
-            client.units = client.units.min(units);
+            client.hurry(units);
         }
     }
 
     /// One client of each group writes something, which must succeed, and then reads everything.
     pub(crate) fn audit(&mut self) {
         for client in self.all.iter_mut().take(GROUPS.len()) {
-            client.has_session = true;
+            client.habit = Habit::Session;
             let last = Operation::last(client.group, &format!("last.{};", client.number));
             client.last.extend([vec![last], Operation::audit(client.group)]);
         }
@@ -169,25 +142,12 @@ impl Clients {
 
     fn begin(&mut self, at: usize, now: u64, coverage: &mut Coverage) {
         let client = &mut self.all[at];
-        let operations = if client.units > 0 {
-            client.units -= 1;
-            let count = 1 + usize::from(self.chance.below(5) == 0);
-            let first = client.sequence;
-            let choose = |more| {
-                let token = format!("c{}.{};", client.number, first + more + 1);
-                Operation::choose(client.group, &token, self.padding, &mut self.chance)
-            };
-            (0..count as u64).map(choose).collect()
-        } else if let Some(last) = client.last.pop_front() {
-            last
-        } else {
-            return;
-        };
+        let Some(operations) = client.next(self.padding, &mut self.chance) else { return };
         let first = client.sequence + 1;
         client.sequence += operations.len() as u64;
         let is_write = operations.iter().any(|operation| operation.command.is_write());
         let lag = if self.chance.below(3) == 0 { self.chance.below(4) } else { 0 };
-        let session = client.has_session.then(|| SessionRef {
+        let session = (client.habit == Habit::Session).then(|| SessionRef {
             client: client.number,
             sequence: first,
             lowest_unanswered: first.saturating_sub(lag).max(1),
@@ -209,8 +169,8 @@ impl Clients {
     /// What became of the unit is not known.
     fn give_up(&mut self, at: usize, coverage: &mut Coverage) {
         let client = &mut self.all[at];
+        client.turn_to((client.target + 1) % self.nodes);
         let Some(doing) = &mut client.doing else { return };
-        client.target = (client.target + 1) % self.nodes;
         if let Some((unit, _, _)) = doing.sent.take() {
             self.units.remove(&unit);
         }
@@ -235,7 +195,8 @@ impl Clients {
     /// The node was down: the unit was not even sent.
     pub(crate) fn was_not_sent(&mut self, unit: UnitId, coverage: &mut Coverage) -> Option<usize> {
         let at = self.units.remove(&unit)?;
-        self.all[at].target = (self.all[at].target + 1) % self.nodes;
+        let client = &mut self.all[at];
+        client.turn_to((client.target + 1) % self.nodes);
         self.not_done(at, coverage);
         Some(at)
     }
@@ -257,13 +218,13 @@ impl Clients {
             }
             Outcome::NotDone(refusal) => {
                 coverage.count(Kind::Refused);
-                client.target = match refusal {
+                client.turn_to(match refusal {
                     Refusal::NotLeader(Some(leader)) => leader.0 as usize - 1,
                     Refusal::NotLeader(None) | Refusal::NoReplica => {
                         (client.target + 1) % self.nodes
                     }
                     _ => client.target,
-                };
+                });
                 self.not_done(at, coverage);
                 self.chance.between(20_000, 250_000)
             }
@@ -332,22 +293,20 @@ impl Clients {
         Ok(())
     }
 
+    /// Who asks this node and no other about a group, and waits for nothing at the moment.
+    pub(crate) fn loyal_to(&self, node: NodeId, group: GroupId) -> Vec<usize> {
+        let is_one = |client: &Client| {
+            let (target, idle) = (client.target + 1, client.doing.is_none());
+            client.habit == Habit::Loyal
+                && client.group == group
+                && target == node.0 as usize
+                && idle
+        };
+        (0..self.all.len()).filter(|at| is_one(&self.all[*at])).collect()
+    }
+
     /// Late copies of units that were answered.
     pub(crate) fn take_strays(&mut self) -> Vec<(NodeId, Unit)> {
         std::mem::take(&mut self.strays)
-    }
-}
-
-impl Doing {
-    fn unit(&self, id: UnitId, group: GroupId) -> Unit {
-        let ask = |(position, operation): (usize, &Operation)| Ask {
-            command: operation.command.clone(),
-            session: self.session.map(|session| SessionRef {
-                sequence: session.sequence + position as u64,
-                ..session
-            }),
-        };
-        let asks = self.operations.iter().enumerate().map(ask).collect();
-        Unit { id, group, work: Work::Keys(asks) }
     }
 }

@@ -62,9 +62,6 @@ kinds! {
     StatesCompared = "states of replicas compared on the way",
 }
 
-/// Kinds that are rare, and how often they must happen: most batches are one page, which is not torn.
-const RARE: &[(Kind, u64)] = &[(Kind::TornTails, 10)];
-
 /// See the module's first lines.
 #[derive(Clone, Debug)]
 pub(crate) struct Coverage([u64; KINDS.len()]);
@@ -84,12 +81,9 @@ impl Coverage {
         self.0[kind as usize] += times;
     }
 
-    /// What happened less often than this, or than is said of it in [`RARE`].
+    /// What happened less often than this.
     pub(crate) fn rarer_than(&self, times: u64) -> Vec<&'static str> {
-        let rare = KINDS.iter().filter(|(kind, _)| {
-            let own = RARE.iter().find(|(rare, _)| rare == kind);
-            self.0[*kind as usize] < own.map_or(times, |(_, times)| *times)
-        });
+        let rare = KINDS.iter().filter(|(kind, _)| self.0[*kind as usize] < times);
         rare.map(|(_, words)| *words).collect()
     }
 }

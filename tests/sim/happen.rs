@@ -224,6 +224,11 @@ impl World {
             self.note(|| format!("{id} leads {} in {}", lead.group, lead.term), &[id.0 as u8, 3]);
             self.properties.leads(id, lead.group, lead.term)?;
             self.perhaps_ambush(id, 60_000);
+            // A new leader is asked before it knows much.
+            for at in self.clients.loyal_to(id, lead.group) {
+                let after = self.chance.between(1, 3_000);
+                self.plan_wake(at, after);
+            }
         }
         for (group, entry, units) in &out.committed {
             let term = self.node(id).status(*group).map_or(Term(0), |status| status.term);
@@ -255,7 +260,11 @@ impl World {
 
     fn write(&mut self, id: NodeId) -> Result<Result<(), Failure>, Violation> {
         let node = &mut self.nodes[id.0 as usize - 1];
-        let written = match node.process.as_mut().expect("it lives").write() {
+        let process = node.process.as_mut().expect("it lives");
+        if node.cuts_large_write && process.next_write_may_tear() {
+            node.disks.log.cut_power_at(node.disks.log.steps() + 1);
+        }
+        let written = match process.write() {
             Ok(written) => written,
             Err(failure) => return Ok(Err(failure)),
         };

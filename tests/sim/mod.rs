@@ -26,6 +26,7 @@ mod cluster;
 mod linearizability;
 
 mod bitrot;
+mod client;
 mod clients;
 mod clock;
 mod coverage;

@@ -163,11 +163,15 @@ impl World {
         let pause = self.faults.between(1_000, 400_000);
         let long = self.faults.between(900_000, 3_500_000);
         let room = self.faults.below(12) * 1024;
+        let within_large = self.swarm.padding > 0 && self.faults.below(2) == 0;
         let node = &mut self.nodes[id.0 as usize - 1];
         let kind = match fault {
             Fault::CutInWrite => {
                 node.is_doomed = true;
-                node.disks.log.cut_power_at(node.disks.log.steps() + steps);
+                node.cuts_large_write = within_large;
+                if !within_large {
+                    node.disks.log.cut_power_at(node.disks.log.steps() + steps);
+                }
                 Kind::CutsInWrites
             }
             Fault::FailedSync => {

@@ -23,6 +23,8 @@ pub(crate) struct Node {
     planned: [bool; 4],
     /// The disk was told to fail.
     pub(crate) is_doomed: bool,
+    /// The power is to go off within the next write that a disk does not write whole.
+    pub(crate) cuts_large_write: bool,
     /// A damage to come, or that came.
     pub(crate) bitrot: Bitrot,
     /// Replicas that may have forgotten what they promised.
@@ -46,6 +48,7 @@ impl Node {
             process: None,
             planned: [false; 4],
             is_doomed: false,
+            cuts_large_write: false,
             bitrot: Bitrot::default(),
             silent: BTreeSet::new(),
             is_lost: false,
@@ -74,6 +77,7 @@ impl Node {
     pub(crate) fn die(&mut self, death: Death, chance: &mut Chance) {
         self.process = None;
         self.is_doomed = false;
+        self.cuts_large_write = false;
         self.disks.die(death, chance);
     }
 
@@ -106,6 +110,7 @@ impl Node {
     /// Nothing that was planned against it happens any more.
     pub(crate) fn calm(&mut self, now: u64) {
         self.is_doomed = false;
+        self.cuts_large_write = false;
         self.disks.log.cut_power_at(u64::MAX);
         self.disks.log.fail_sync_at(u64::MAX);
         self.disks.log.set_free(None);

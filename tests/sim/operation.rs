@@ -37,6 +37,15 @@ impl Operation {
         }
     }
 
+    /// A read of any key.
+    pub(crate) fn read(group: GroupId, chance: &mut Chance) -> Self {
+        let name = match chance.below(3) {
+            0 => chance.pick(&NUMBERS),
+            _ => chance.pick(&TEXTS),
+        };
+        Self::new(group, name, Action::Get)
+    }
+
     /// Reads of all keys.
     pub(crate) fn audit(group: GroupId) -> Vec<Self> {
         let names = TEXTS.into_iter().chain(NUMBERS).chain([FLEETING, LARGE]);

@@ -23,6 +23,8 @@ pub(crate) struct Swarm {
     /// Of a thousand new leads, and of a thousand installed snapshots, so many are struck at once.
     pub(crate) ambushes: u64,
     pub(crate) clients: usize,
+    /// Clients besides that only read, each from one node.
+    pub(crate) readers: usize,
     /// Units of each client.
     pub(crate) units: u32,
     /// Clients think for up to so long, microseconds.
@@ -83,6 +85,7 @@ impl Swarm {
             faults_until: 6_000_000,
             ambushes: chance.pick(&[0, 0, 300, 700]),
             clients: chance.between(4, 8) as usize,
+            readers: chance.pick(&[0, 0, GROUPS.len() * nodes as usize]),
             units: chance.between(20, 50) as u32,
             thought: chance.pick(&[5_000, 50_000, 150_000, 400_000]),
             padding: chance.pick(&[0, 1_500, 3_000, 8_000]),

@@ -284,20 +284,23 @@ impl World {
         statuses().all(|status| status.leader == Some(leader)).then_some(leader)
     }
 
-    /// Whether every replica that takes part has all of its group, in its state store and on disk.
+    /// Whether every node that can be is up, and every replica that takes part has all of its group, in its
+    /// state store and on disk.
     pub(crate) fn is_settled(&self) -> bool {
-        GROUPS.into_iter().all(|group| {
-            let Some(leader) = self.leader(group) else { return false };
-            let Some(last) = self.node(leader).status(group).map(|status| status.last) else {
-                return false;
-            };
-            self.nodes.iter().all(|node| {
-                node.status(group).is_none_or(|status| {
-                    let persisted = node.process.as_ref().map(|process| process.persisted(group));
-                    status.last == last && status.applied == last && persisted == Some(last)
+        self.all_are_up()
+            && GROUPS.into_iter().all(|group| {
+                let Some(leader) = self.leader(group) else { return false };
+                let Some(last) = self.node(leader).status(group).map(|status| status.last) else {
+                    return false;
+                };
+                self.nodes.iter().all(|node| {
+                    node.status(group).is_none_or(|status| {
+                        let persisted =
+                            node.process.as_ref().map(|process| process.persisted(group));
+                        status.last == last && status.applied == last && persisted == Some(last)
+                    })
                 })
             })
-        })
     }
 
     /// A client has something to do again.

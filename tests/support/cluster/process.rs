@@ -25,6 +25,9 @@ use eraft::store::wal::LogWrite;
 use eraft::time::MonoMillis;
 use std::collections::{BTreeMap, VecDeque};
 
+/// What a disk writes whole.
+const SECTOR_BYTES: usize = 512;
+
 /// When a node says that a write is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Acknowledge {
@@ -323,6 +326,11 @@ impl Process {
             }
         }
         Ok(batch)
+    }
+
+    /// Whether the next write is larger than what a disk writes whole.
+    pub(crate) fn next_write_may_tear(&self) -> bool {
+        !self.written && self.writes.iter().map(LogWrite::cost).sum::<usize>() > SECTOR_BYTES
     }
 
     fn take_batch(&mut self) -> Vec<LogWrite> {
