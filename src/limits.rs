@@ -102,6 +102,11 @@ pub const HEARTBEAT_TICKS: u32 = 2;
 /// Ticks without a leader before an election; the real time-out is random in [n, 2n).
 pub const ELECTION_TICKS: u32 = 16;
 
+/// Ticks that a secretary may leave a question unanswered, or a peer that it serves without progress.
+pub const RELAY_TICKS: u32 = 4;
+/// Peers that one secretary serves for one group.
+pub const RELAY_TARGETS_MAX: usize = 64;
+
 /// How long a node goes on retrying a client's command before it answers with an error.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Deaths of one actor within [`RESTART_WINDOW`] after which its replica is marked failed.
@@ -124,4 +129,6 @@ const _: () = {
     assert!(KEY_BYTES_MAX + 64 < 65_535);
     // A follower hears several heartbeats before it may become impatient.
     assert!(HEARTBEAT_TICKS * 4 <= ELECTION_TICKS);
+    // What a lost secretary holds up is on its way again well before anybody becomes impatient.
+    assert!(RELAY_TICKS + HEARTBEAT_TICKS < ELECTION_TICKS);
 };

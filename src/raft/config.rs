@@ -68,6 +68,11 @@ pub struct Config {
     /// added it again as a learner under a new identity of its disk, and it is started anew without
     /// this.
     pub forgotten: bool,
+    /// This replica is an observer: it never votes, and believes nobody what it has not seen itself.
+    pub observer: bool,
+    /// Ticks that a secretary may leave a question unanswered, or a peer that it serves without
+    /// progress, before the leader serves directly.
+    pub relay_ticks: u32,
     /// Feeds everything random. Must differ between replicas, and between the starts of one replica.
     pub seed: u64,
 }
@@ -123,6 +128,8 @@ impl Config {
             priorities: Vec::new(),
             quiet_ticks: None,
             forgotten: false,
+            observer: false,
+            relay_ticks: limits::RELAY_TICKS,
             seed,
         }
     }

@@ -108,6 +108,10 @@
 //! one is under way at a time. Learners get everything and count nowhere. A replica whose state begins
 //! nowhere, because it was added later, starts with a snapshot: the founders stand in no entry.
 //!
+//! **Helpers** without a vote and without an entry: observers, which are fed and serve reads
+//! ([`Raft::set_observers`]), and secretaries ([`Secretary`]), which pass a leader's entries on, so that these
+//! leave it once for many followers ([`Raft::set_secretaries`]).
+//!
 //! **Idle groups** can sleep, without any message, until something happens.
 //!
 //! # What it does not do
@@ -129,6 +133,8 @@
 //! | `leader`, `uncommitted`, `transfer`, `quiet` | leading |
 //! | `replication`, `progress`, `inflights`, `snapshot` | bringing followers up to date |
 //! | `follower` | following |
+//! | `observer` | replicas outside the membership, for reading |
+//! | `secretary`, `staff`, `relay` | sending by way of others |
 //! | `read`, `lease` | linearizable reads |
 //! | `log`, `terms`, `writes`, `apply`, `restore`, `queue` | the log, between memory and disk |
 //! | `storage` | a disk for those who embed the core, and what any disk must do |
@@ -147,6 +153,7 @@ mod lease;
 mod log;
 mod membership;
 mod message;
+mod observer;
 mod priority;
 mod progress;
 mod queue;
@@ -156,11 +163,14 @@ mod random;
 mod read;
 mod ready;
 mod reconfigure;
+mod relay;
 mod replica;
 mod replication;
 mod restore;
 mod role;
+mod secretary;
 mod snapshot;
+mod staff;
 mod status;
 mod step;
 pub mod storage;
@@ -177,14 +187,15 @@ pub use entry::{Entry, EntryKind, HardState, Membership, SnapshotMeta};
 pub use follower::LeasesOn;
 pub use leader::ProposeError;
 pub use lease::{LeaseError, LeaseRead};
-pub use message::{Message, MessageBody, RejectHint};
+pub use message::{Message, MessageBody, RejectHint, RelayAnswer, RelayTarget};
 pub use progress::{ProgressState, first_probe};
 pub use read::{ReadContext, ReadError, ReadState};
 pub use ready::{Fetch, Ready, SnapshotNeeded, SoftState};
 pub use replica::Raft;
 pub use restore::{RestoreError, Restored};
 pub use role::Role;
+pub use secretary::Secretary;
 pub use snapshot::{InstallError, Installed};
-pub use status::{PeerStatus, Status};
+pub use status::{PeerStatus, SecretaryStatus, Status};
 pub use step::StepError;
 pub use transfer::TransferError;

@@ -68,10 +68,11 @@ impl Raft {
         }
         self.quiet = true;
         let (index, log_term) = (self.log.last_index(), self.log.last_term());
-        for id in self.membership.everyone() {
-            if id != self.config.id {
-                self.send(id, MessageBody::Quiet { index, log_term });
-            }
+        let peers =
+            self.leader_mut().map(|leader| leader.peers.iter().map(|peer| peer.id).collect());
+        let peers: Vec<NodeId> = peers.unwrap_or_default();
+        for id in peers {
+            self.send(id, MessageBody::Quiet { index, log_term });
         }
         true
     }
@@ -119,7 +120,10 @@ impl Raft {
             (RoleState::Leader(leader), MessageBody::AppendResponse { index, reject: None }) => {
                 leader.peer(from).is_some_and(|peer| *index <= peer.matched)
             }
-            (RoleState::Leader(_), MessageBody::HeartbeatResponse { .. }) => true,
+            (
+                RoleState::Leader(_),
+                MessageBody::HeartbeatResponse { .. } | MessageBody::RelayReport { .. },
+            ) => true,
             (RoleState::Follower(Some(leader)), MessageBody::Quiet { .. }) => *leader == from,
             _ => false,
         }

@@ -167,7 +167,8 @@ impl Raft {
             let taken = leader.reads.admit(Reader::Here(context), max);
             return if taken { Ok(()) } else { Err(ReadError::TooMany) };
         }
-        let leader = self.leader().ok_or(ReadError::NoLeader)?;
+        let leader = self.leader().filter(|_| !self.observes_nobody());
+        let leader = leader.ok_or(ReadError::NoLeader)?;
         if self.forwarded.questions.len() >= max {
             return Err(ReadError::TooMany);
         }
@@ -282,6 +283,11 @@ impl Raft {
             Reader::Here(context) => self.outbox.read_states.push(ReadState { context, index }),
             Reader::There(to, id) => {
                 self.send(to, MessageBody::ReadIndexResponse { id, index: Some(index) });
+                // It would hear only with the next heartbeat that this is committed.
+                let commit = self.log.commit();
+                if let Some(peer) = self.leader_mut().and_then(|leader| leader.peer_mut(to)) {
+                    peer.due |= peer.lacks_commit(commit);
+                }
             }
         }
     }

@@ -84,7 +84,8 @@ impl Raft {
             return;
         };
         let last = self.log.last_index();
-        leader.follow_membership(&self.membership, newcomers, &self.config, last);
+        let observers = &self.observers;
+        leader.follow_membership(&self.membership, observers, newcomers, &self.config, last);
         if !self.membership.is_voter(self.config.id) {
             if self.config.step_down_on_removal {
                 if !self.config.eager_commit {
@@ -127,6 +128,7 @@ impl Raft {
     /// Whether this replica may start an election: it has a vote, and its state is not older than
     /// its log's start.
     pub(super) fn is_promotable(&self) -> bool {
-        self.membership.is_voter(self.config.id) && !self.has_lost_state() && !self.config.forgotten
+        let counts = !self.config.forgotten && !self.config.observer;
+        counts && self.membership.is_voter(self.config.id) && !self.has_lost_state()
     }
 }

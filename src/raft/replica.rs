@@ -29,6 +29,12 @@ pub struct Raft {
     pub(super) apply: Apply,
     /// The newest membership in force.
     pub(super) membership: Membership,
+    /// Whom this replica feeds, besides the members, while it leads.
+    pub(super) observers: Vec<NodeId>,
+    /// By whom it may send while it leads.
+    pub(super) secretaries: Vec<NodeId>,
+    /// As an observer: up to where the log is known to agree with the leader's, in which term.
+    pub(super) agreed: (Term, Index),
     pub(super) role: RoleState,
     /// Ticks since a leader was heard, a vote given, or an election begun.
     pub(super) election_elapsed: u32,
@@ -83,6 +89,9 @@ impl Raft {
             log: Log::new(terms, restored.tail, commit, config.tail_bytes_max),
             apply: Apply::new(restored.applied),
             membership: restored.membership,
+            observers: Vec::new(),
+            secretaries: Vec::new(),
+            agreed: (Term(0), Index(0)),
             role: RoleState::Follower(None),
             election_elapsed: 0,
             election_timeout,

@@ -6,7 +6,7 @@ use super::cluster::Replica;
 use crate::ids::{Index, NodeId, Term};
 use crate::raft::{Entry, Membership, Message, MessageBody, ReadContext, quorum};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
 pub(super) struct Checker {
@@ -16,6 +16,8 @@ pub(super) struct Checker {
     leaders: BTreeMap<Term, NodeId>,
     /// Whom each replica has voted for, as it told others.
     votes: BTreeMap<(NodeId, Term), NodeId>,
+    /// What was acknowledged, by whom and in which term.
+    acknowledged: BTreeSet<(NodeId, Term, Index)>,
     /// State machine safety: what was applied at each index, from 1.
     pub(super) history: Vec<(Term, Bytes)>,
     /// The largest commit index that any replica has known.
@@ -63,8 +65,21 @@ impl Checker {
         }
     }
 
-    /// `replica` sends `message`.
-    pub(super) fn sends(&mut self, message: &Message, replica: &Replica) {
+    /// A replica sends `message`, or a secretary.
+    pub(super) fn sends(&mut self, message: &Message, replicas: &BTreeMap<NodeId, Replica>) {
+        if let MessageBody::RelayReport { answers, .. } = &message.body {
+            for answer in answers.iter().filter(|answer| answer.reject.is_none()) {
+                assert!(
+                    self.acknowledged.contains(&(answer.from, message.term, answer.index)),
+                    "{message}: what {} never said",
+                    answer.from
+                );
+            }
+            return;
+        }
+        let Some(replica) = replicas.get(&message.from) else {
+            return; // What a secretary passes on is the leader's.
+        };
         let disk = &replica.disk;
         let vote = match message.body {
             MessageBody::Vote { last_index, last_term, .. } => {
@@ -74,7 +89,9 @@ impl Checker {
                 None
             }
             MessageBody::VoteResponse { granted: true } => Some(message.to),
-            MessageBody::AppendResponse { index, reject: None } => {
+            MessageBody::AppendResponse { index, reject: None }
+            | MessageBody::RelayedResponse { index, reject: None, .. } => {
+                self.acknowledged.insert((message.from, message.term, index));
                 // A durable later term says as much as the entries: they were taken and then cut off,
                 // both before this Ready, and all of that is durable.
                 let durable = disk.hard.term > message.term

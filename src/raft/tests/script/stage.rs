@@ -5,7 +5,7 @@ use super::view::{View, members, peers};
 use crate::ids::{Index, NodeId};
 use crate::raft::{
     Change, ChangeKind, Config, EntryKind, Lease, Membership, MembershipChange, Message,
-    ReadContext, Transition,
+    ReadContext, Secretary, Transition,
 };
 use bytes::Bytes;
 use goldenscript::{ArgumentConsumer, Command};
@@ -72,6 +72,24 @@ impl Stage {
                 "silence" => self.cut(&mut arguments, false)?,
                 "isolate" => cluster.isolate(number(&mut arguments)?),
                 "heal" => cluster.heal(),
+                "observers" => {
+                    let ids = nodes(&mut arguments)?;
+                    self.cluster()?.observe(&ids);
+                }
+                "secretaries" => {
+                    let ids = nodes(&mut arguments)?;
+                    self.cluster()?.employ(&ids);
+                }
+                "lose" => {
+                    for id in nodes(&mut arguments)? {
+                        self.cluster()?.secretaries.remove(&id).ok_or("no such secretary")?;
+                    }
+                }
+                "return" => {
+                    for id in nodes(&mut arguments)? {
+                        self.cluster()?.secretaries.insert(id, Secretary::new(id));
+                    }
+                }
                 "snapshot" => {
                     let arrives = match arguments.next_pos() {
                         Some("arrives") | None => true,
@@ -112,6 +130,13 @@ impl Stage {
             "transfer" => {
                 let to = node(arguments.next_pos().ok_or("to whom?")?)?;
                 self.raft(&text)?.transfer_leader(to)?;
+            }
+            "wipe" => {
+                let cluster = self.cluster()?;
+                cluster.crash(id, 0);
+                cluster.add(id, super::super::disk::Disk::default());
+                self.views.remove(&id);
+                self.applied.remove(&id);
             }
             "forget-leader" => {
                 self.raft(&text)?.forget_leader().map_err(|error| format!("{error}"))?
@@ -320,6 +345,9 @@ impl Stage {
         for line in cluster.sent() {
             writeln!(self.out, "{line}")?;
         }
+        for error in cluster.secretary_errors.drain(..) {
+            writeln!(self.out, "a secretary refuses: {error}")?;
+        }
         for (&id, replica) in &mut cluster.replicas {
             for error in replica.errors.drain(..) {
                 writeln!(self.out, "{id} refuses: {error}")?;
@@ -368,6 +396,14 @@ impl Stage {
         let replica = self.cluster()?.replicas.get_mut(&id).ok_or("there is no such replica")?;
         replica.raft.as_mut().ok_or_else(|| format!("{id} is down").into())
     }
+}
+
+fn nodes(arguments: &mut ArgumentConsumer<'_>) -> Result<Vec<NodeId>, Box<dyn Error>> {
+    let mut ids = Vec::new();
+    while let Some(text) = arguments.next_pos() {
+        ids.push(node(text)?);
+    }
+    Ok(ids)
 }
 
 fn number(arguments: &mut ArgumentConsumer<'_>) -> Result<u32, Box<dyn Error>> {

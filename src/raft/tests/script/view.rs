@@ -99,7 +99,8 @@ pub(super) fn peers(status: &Status, out: &mut String) {
         };
         let _ = write!(out, "{} {state} match {} next {}", peer.id, peer.matched, peer.next);
         for (word, holds) in [
-            ("learner", peer.learner),
+            ("observer", peer.observer),
+            ("learner", peer.learner && !peer.observer),
             ("paused", peer.paused),
             ("window full", peer.window_full),
             ("silent", !peer.active),
@@ -108,6 +109,13 @@ pub(super) fn peers(status: &Status, out: &mut String) {
                 let _ = write!(out, " {word}");
             }
         }
+        if let Some(by) = peer.relayed_by {
+            let _ = write!(out, " by {by}");
+        }
         let _ = writeln!(out, " inflight {}", peer.inflight);
+    }
+    for secretary in &status.secretaries {
+        let state = if secretary.present { "present" } else { "absent" };
+        let _ = writeln!(out, "{} secretary {state}", secretary.id);
     }
 }
