@@ -114,6 +114,11 @@ fn a_report_of_an_earlier_term_counts_for_nothing() {
     assert!(matches!(&late.body, MessageBody::RelayReport { answers, .. } if !answers.is_empty()));
     // Meanwhile node 1 is elected again, in a later term.
     cluster.wire.clear();
+    for id in [2, 3] {
+        // Long enough that they do not defend the leader any more.
+        cluster.raft(id).set_election_timeout(100);
+        (0..10).for_each(|_| cluster.raft(id).tick());
+    }
     cluster.raft(1).step_down();
     cluster.raft(1).campaign();
     cluster.settle_without(|message| message.from == n(1) && message.entry_bytes() > 0);
