@@ -7,7 +7,7 @@ use crate::ids::{GroupId, Index, NodeId, Term};
 use crate::limits;
 use crate::net::message::SnapshotFrame;
 use crate::net::wire::Lane;
-use crate::raft::SnapshotMeta;
+use crate::raft::{Membership, SnapshotMeta};
 use crate::store::state::{Chunk, StateView, next_chunk};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ pub struct View {
     pub id: u64,
     /// The newest entry in it.
     pub applied: Index,
+    /// The group's membership there.
+    pub membership: Membership,
     /// The first key.
     pub from: Vec<u8>,
     /// The key behind the last.

@@ -47,12 +47,18 @@ impl LogHandle {
         self.0.reader()
     }
 
-    /// What the log holds of a group, with everything submitted before.
+    /// What the log holds of a group whose state has applied everything up to `applied`, with everything
+    /// submitted before.
     ///
     /// # Errors
     /// When it cannot be read, or the thread has stopped.
-    pub async fn recover(&self, group: GroupId) -> Result<Option<RecoveredGroup>, String> {
-        self.call(move |log| log.recover_group(group).map_err(|error| error.to_string())).await?
+    pub async fn recover(
+        &self,
+        group: GroupId,
+        applied: Index,
+    ) -> Result<Option<RecoveredGroup>, String> {
+        self.call(move |log| log.recover_group(group, applied).map_err(|error| error.to_string()))
+            .await?
     }
 
     /// Records a newborn group, synced.

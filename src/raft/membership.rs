@@ -1,7 +1,7 @@
 //! Questions about who belongs to a group. How that changes stands in `change` and `reconfigure`.
 
 use super::entry::Membership;
-use crate::ids::NodeId;
+use crate::ids::{Incarnation, NodeId};
 
 impl Membership {
     /// Whether `id` has a vote, in either list of a joint configuration.
@@ -22,6 +22,19 @@ impl Membership {
         !self.is_voter(id)
             && (self.learners.binary_search(&id).is_ok()
                 || self.learners_next.binary_search(&id).is_ok())
+    }
+
+    /// The life of its disk that `id` is known by.
+    #[must_use]
+    pub fn disk(&self, id: NodeId) -> Option<Incarnation> {
+        let at = self.disks.binary_search_by_key(&id, |disk| disk.0).ok()?;
+        Some(self.disks[at].1)
+    }
+
+    /// Whether `id` belongs to it with this life of its disk.
+    #[must_use]
+    pub fn holds(&self, id: NodeId, disk: Incarnation) -> bool {
+        self.contains(id) && self.disk(id) == Some(disk)
     }
 
     /// Everybody in it, in order, each once.
@@ -50,6 +63,7 @@ impl Membership {
                 self.outgoing.binary_search(id).is_ok() && self.voters.binary_search(id).is_err()
             })
             && (self.is_joint() || !self.auto_leave)
+            && self.disks.iter().all(|disk| self.contains(disk.0))
     }
 
     /// Whether its lists are sorted and without duplicates, as everything here relies on.
@@ -58,6 +72,7 @@ impl Membership {
         [&self.voters, &self.outgoing, &self.learners, &self.learners_next]
             .into_iter()
             .all(|list| list.windows(2).all(|pair| pair[0] < pair[1]))
+            && self.disks.windows(2).all(|pair| pair[0].0 < pair[1].0)
     }
 }
 
@@ -74,6 +89,7 @@ mod tests {
             learners: nodes(&[5]),
             learners_next: nodes(&[3]),
             auto_leave: true,
+            disks: Vec::new(),
         };
         assert!(membership.is_voter(NodeId(3)) && !membership.is_learner(NodeId(3)));
         assert!(membership.is_learner(NodeId(5)) && !membership.is_voter(NodeId(5)));

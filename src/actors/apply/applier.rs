@@ -2,7 +2,7 @@
 
 use super::command::{ApplyCommand, ApplySink, Birth, Opened, Reply};
 use super::live::{GroupLife, Live};
-use super::machine::{Control, Machine, control, newest_rows, set_control};
+use super::machine::{Control, FIRST, Machine, control, newest_rows, set_control};
 use crate::actors::group::event::{Applied, ApplyItem, ConfirmedRead, ReplyTo, Route};
 use crate::actors::snapshots::View;
 use crate::actors::supervision::guarded;
@@ -11,7 +11,7 @@ use crate::controls;
 use crate::ids::{Generation, GroupId, Index};
 use crate::limits;
 use crate::net::message::{Answer, Outcome, Refusal};
-use crate::raft::{Entry, EntryKind, SnapshotMeta};
+use crate::raft::{Entry, EntryKind, Membership, MembershipChange, SnapshotMeta};
 use crate::rows::{RowGeneration, generation_prefix, prefix_end};
 use crate::store::state::{Batch, Command, Overlay};
 use crate::time::{MonoMillis, UnixMillis};
@@ -51,12 +51,23 @@ struct Hosted {
     birth: Birth,
     rows: RowGeneration,
     installed: Option<SnapshotMeta>,
+    membership: Membership,
     /// `None` after a failure, until it is opened again.
     machine: Option<Machine>,
     /// It has applied something since its meta rows were written.
     dirty: bool,
     /// It has applied something since the sink was told.
     news: bool,
+}
+
+impl Hosted {
+    fn control(&self) -> Control {
+        Control {
+            generation: self.rows.0,
+            installed: self.installed.clone(),
+            membership: self.membership.clone(),
+        }
+    }
 }
 
 enum AfterFreeze {
@@ -140,8 +151,8 @@ impl<S: ApplySink> Applier<S> {
 
     fn handle(&mut self, command: ApplyCommand, now: MonoMillis) {
         match command {
-            ApplyCommand::Open { group, generation, birth, reply } => {
-                reply(self.open(group, generation, birth));
+            ApplyCommand::Open { group, generation, birth, founders, reply } => {
+                reply(self.open(group, generation, birth, founders));
             }
             ApplyCommand::Work { group, generation, items } => {
                 self.work(group, generation, items, now);
@@ -182,11 +193,21 @@ impl<S: ApplySink> Applier<S> {
         group: GroupId,
         generation: Generation,
         birth: Birth,
+        founders: Membership,
     ) -> Result<Opened, String> {
         if self.groups.get(&group).is_none_or(|hosted| hosted.machine.is_none()) {
-            let control = self.trusted(|overlay| control(group, overlay))?;
+            let known = self.trusted(|overlay| control(group, overlay))?;
+            let newborn = known.is_none();
+            let control = known.unwrap_or_else(|| Control {
+                generation: FIRST.0,
+                installed: None,
+                membership: founders,
+            });
             let rows = RowGeneration(control.generation);
             let machine = self.open_machine(group, rows, &birth)?;
+            if newborn {
+                set_control(group, &control, &mut self.overlay);
+            }
             self.overlay.end_step(group, machine.index());
             if let Some(table) = machine.table() {
                 self.sink.table(table);
@@ -196,6 +217,7 @@ impl<S: ApplySink> Applier<S> {
                 birth,
                 rows,
                 installed: control.installed,
+                membership: control.membership,
                 machine: Some(machine),
                 dirty: true,
                 news: true,
@@ -212,6 +234,7 @@ impl<S: ApplySink> Applier<S> {
             row_generation: hosted.rows,
             newest_rows,
             installed: hosted.installed.clone(),
+            membership: hosted.membership.clone(),
         })
     }
 
@@ -336,10 +359,18 @@ impl<S: ApplySink> Applier<S> {
         let nothing = Bytes::new();
         // A membership change says nothing to the state machine but its index.
         let payload = if entry.kind == EntryKind::Normal { &entry.data } else { &nothing };
+        // One that cannot be made changes nothing, here as in every core.
+        let changed = (entry.kind == EntryKind::Membership)
+            .then(|| MembershipChange::decode(&entry.data)?.apply(&hosted.membership))
+            .and_then(Result::ok);
         let applied = guarded(|| machine.apply(overlay, entry.index, payload));
         let trouble = match applied {
             Ok(Ok(replies)) => match overlay.take_error() {
                 None => {
+                    if let Some(changed) = changed {
+                        hosted.membership = changed.membership;
+                        set_control(group, &hosted.control(), overlay);
+                    }
                     overlay.end_step(group, entry.index);
                     hosted.dirty = true;
                     hosted.news = true;
@@ -474,11 +505,14 @@ impl<S: ApplySink> Applier<S> {
             return reply(Err(format!("the state of {group} has failed")));
         };
         let (applied, from) = (machine.index(), generation_prefix(group, hosted.rows));
+        let membership = hosted.membership.clone();
         self.last_token += 1;
         let id = self.last_token;
         let to = prefix_end(&from);
         self.sink.submit(Command::View {
-            reply: Box::new(move |rows| reply(Ok(View { id, applied, from, to, rows }))),
+            reply: Box::new(move |rows| {
+                reply(Ok(View { id, applied, membership, from, to, rows }));
+            }),
         });
     }
 
@@ -556,10 +590,10 @@ impl<S: ApplySink> Applier<S> {
         hosted.machine = Some(machine);
         hosted.rows = rows;
         hosted.installed = Some(installing.meta.clone());
+        hosted.membership = installing.meta.membership.clone();
         hosted.dirty = true;
         hosted.news = true;
-        let control = Control { generation: rows.0, installed: Some(installing.meta.clone()) };
-        set_control(group, &control, &mut self.overlay);
+        set_control(group, &hosted.control(), &mut self.overlay);
         self.overlay.end_step(group, installing.meta.index);
         self.after_freeze.push(AfterFreeze::Persist(Some(installing)));
     }

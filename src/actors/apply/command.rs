@@ -5,7 +5,7 @@ use crate::actors::snapshots::View;
 use crate::ids::{Generation, GroupId, Index};
 use crate::kv::Genesis;
 use crate::net::message::Answer;
-use crate::raft::SnapshotMeta;
+use crate::raft::{Membership, SnapshotMeta};
 use crate::rows::RowGeneration;
 use crate::shard::Table;
 use crate::store::state::{BatchNumber, Command};
@@ -33,6 +33,8 @@ pub struct Opened {
     pub newest_rows: RowGeneration,
     /// The snapshot it began with, if it did.
     pub installed: Option<SnapshotMeta>,
+    /// The group's membership as the newest entry applied leaves it.
+    pub membership: Membership,
 }
 
 /// An answer that may be given on the apply or the state thread.
@@ -48,6 +50,8 @@ pub enum ApplyCommand {
         generation: Generation,
         /// The state if there is none yet.
         birth: Birth,
+        /// The group's membership then.
+        founders: Membership,
         /// Where it stands.
         reply: Reply<Result<Opened, String>>,
     },

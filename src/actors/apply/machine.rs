@@ -7,7 +7,7 @@ use crate::codec;
 use crate::ids::{Generation, GroupId, Index};
 use crate::kv::{self, Reply, ReplyError};
 use crate::net::message::Work;
-use crate::raft::SnapshotMeta;
+use crate::raft::{Membership, SnapshotMeta};
 use crate::rows::{RowGeneration, Rows, generation_prefix, meta_key, prefix_end};
 use crate::shard::{ConfigMachine, ConfigQuery, Table};
 use crate::time::UnixMillis;
@@ -21,27 +21,29 @@ pub(super) enum Machine {
     Keys(Box<kv::Machine>),
 }
 
-/// The group's control row: which life of its rows is the state.
+/// The group's control row: which life of its rows is the state. It is written in one batch with the
+/// applied index that it belongs to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Control {
     pub(super) generation: u32,
     pub(super) installed: Option<SnapshotMeta>,
+    /// The group's membership as the state's newest entry leaves it.
+    pub(super) membership: Membership,
 }
 
 /// The first life of a replica's rows.
-const FIRST: RowGeneration = RowGeneration(1);
+pub(super) const FIRST: RowGeneration = RowGeneration(1);
 
 fn control_key(group: GroupId) -> Vec<u8> {
     meta_key(group, RowGeneration(0), b"control")
 }
 
-/// Reads which life of a group's rows is the state.
-pub(super) fn control(group: GroupId, rows: &impl Rows) -> Result<Control, String> {
-    match rows.get(&control_key(group)) {
-        None => Ok(Control { generation: FIRST.0, installed: None }),
-        Some(bytes) => codec::decode(&bytes)
-            .map_err(|error| format!("the control row of {group} is damaged: {error}")),
-    }
+/// Reads which life of a group's rows is the state; `None` if there is no state.
+pub(super) fn control(group: GroupId, rows: &impl Rows) -> Result<Option<Control>, String> {
+    let row = rows.get(&control_key(group));
+    row.map(|bytes| codec::decode(&bytes))
+        .transpose()
+        .map_err(|error| format!("the control row of {group} is damaged: {error}"))
 }
 
 /// The newest life, not before `live`, that any row of the group belongs to.

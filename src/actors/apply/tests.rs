@@ -2,11 +2,11 @@
 
 use super::{Applier, ApplyCommand, ApplySink, Birth, Live, Opened, Stats};
 use crate::actors::group::event::{Applied, ApplyItem, ConfirmedRead, ReplyTo, Route};
-use crate::ids::{Bucket, Generation, GroupId, Index, Term};
+use crate::ids::{Bucket, Generation, GroupId, Index, NodeId, Term};
 use crate::kv::{Command as Keys, EntryBuilder, Genesis, Reply, SessionLimits};
 use crate::limits;
 use crate::net::message::{Answer, Ask, Outcome, Refusal, UnitId, Work};
-use crate::raft::{Entry, EntryKind, SnapshotMeta};
+use crate::raft::{ChangeKind, Entry, EntryKind, Membership, MembershipChange, SnapshotMeta};
 use crate::rows::{RowGeneration, generation_prefix};
 use crate::shard::Table;
 use crate::store::state::{
@@ -147,7 +147,8 @@ impl Bench {
             sessions: SessionLimits { sessions: 10, replies: 10, bytes: 1_000 },
         };
         let birth = Birth::Keys(Box::new(genesis));
-        self.turn(vec![ApplyCommand::Open { group, generation: LIFE, birth, reply }]);
+        let founders = Membership::of_voters([NodeId(1)]);
+        self.turn(vec![ApplyCommand::Open { group, generation: LIFE, birth, founders, reply }]);
         receive.try_recv().unwrap()
     }
 
@@ -231,6 +232,49 @@ fn a_state_that_cannot_be_read_is_not_overwritten() {
     let opened = Bench::on(store.clone()).open(ONE).unwrap();
     assert_eq!(opened.applied.index, Index(2), "of another process");
     assert_eq!(bench.open(ONE).unwrap().applied.index, Index(2), "and of the same one");
+}
+
+/// A learner comes, and something that cannot be made has no effect.
+fn changes(first: u64) -> Vec<(Entry, Vec<Route>)> {
+    [MembershipChange::one(ChangeKind::Learner, NodeId(2)), MembershipChange::leave()]
+        .into_iter()
+        .zip(first..)
+        .map(|(change, index)| {
+            let (kind, data) = (EntryKind::Membership, change.encode());
+            (Entry { index: Index(index), term: Term(1), kind, data }, Vec::new())
+        })
+        .collect()
+}
+
+#[test]
+fn the_membership_belongs_to_the_state() {
+    let store = Arc::new(Flaky::default());
+    let mut bench = Bench::on(store.clone());
+    let born = bench.open(ONE).unwrap().membership;
+    assert_eq!(born, Membership::of_voters([NodeId(1)]));
+    bench.work(ONE, vec![ApplyItem::Entries([vec![set(1, "a")], changes(2)].concat())]);
+    let changed = Membership { learners: vec![NodeId(2)], ..born.clone() };
+    assert_eq!(bench.open(ONE).unwrap().membership, changed);
+    let opened = Bench::on(store.clone()).open(ONE).unwrap();
+    assert_eq!((opened.applied.index, opened.membership), (Index(0), born), "nothing was stored");
+
+    bench.settle();
+    let opened = Bench::on(store).open(ONE).unwrap();
+    assert_eq!((opened.applied.index, opened.membership), (Index(3), changed));
+}
+
+#[test]
+fn a_state_that_fails_forgets_the_membership_with_the_rest() {
+    let store = Arc::new(Flaky::default());
+    let mut bench = Bench::on(store.clone());
+    let born = bench.open(ONE).unwrap().membership;
+    bench.settle();
+    bench.work(ONE, vec![ApplyItem::Entries(changes(1))]);
+    store.broken.store(true, Relaxed);
+    bench.work(ONE, vec![ApplyItem::Entries(vec![set(3, "a")])]);
+    store.broken.store(false, Relaxed);
+    let opened = bench.open(ONE).unwrap();
+    assert_eq!((opened.applied.index, opened.membership), (Index(0), born));
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::applier::Applier;
 use super::command::{ApplyCommand, ApplySink, Birth, Opened};
 use crate::actors::supervision::guarded;
 use crate::ids::{Generation, GroupId};
+use crate::raft::Membership;
 use crate::time::MonoMillis;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -69,12 +70,13 @@ impl ApplyInbox {
         group: GroupId,
         generation: Generation,
         birth: Birth,
+        founders: Membership,
     ) -> Result<Opened, String> {
         let (send, receive) = tokio::sync::oneshot::channel();
         let reply = Box::new(move |opened| {
             let _ = send.send(opened);
         });
-        self.push(ApplyCommand::Open { group, generation, birth, reply });
+        self.push(ApplyCommand::Open { group, generation, birth, founders, reply });
         receive.await.map_err(|_| "the apply thread has stopped".to_owned())?
     }
 

@@ -386,6 +386,13 @@ impl GroupActor {
         for fetch in effects.fetches {
             self.fetch(fetch, context);
         }
+        if let Some(membership) = effects.membership {
+            tracing::info!(%group, ?membership, "membership changed");
+            if let Some(core) = &mut self.core {
+                core.voters = membership.voters;
+            }
+            self.median = None;
+        }
         if let Some(lead) = effects.lead {
             self.seed.board.publish(lead);
             self.metrics.lead_changes.increment(1);
@@ -448,7 +455,7 @@ impl GroupActor {
             if view.applied < needed.index_min {
                 return Err(format!("the state is at {} only", view.applied));
             }
-            let meta = core.driver.snapshot_meta(view.applied);
+            let meta = core.driver.snapshot_meta(view.applied, view.membership.clone());
             meta.map(|meta| (view, meta)).ok_or_else(|| "the log has moved on".to_owned())
         });
         match meta {
@@ -482,6 +489,9 @@ impl GroupActor {
     }
 
     fn snapshot_frame(&mut self, from: NodeId, frame: SnapshotFrame, context: &mut Context<Self>) {
+        if let SnapshotFrame::Chunk { term, meta, sequence: 0, .. } = &frame {
+            self.run(Event::SnapshotOffered { from, term: *term, meta: meta.clone() }, context);
+        }
         let Some(core) = &mut self.core else { return };
         let (group, generation) = (self.seed.group, self.generation);
         let (driver, live) = (&core.driver, core.opened.row_generation);
@@ -637,12 +647,14 @@ impl From<String> for BuildError {
 /// Recovers the log and the state, and puts a driver on top.
 async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, BuildError> {
     let group = seed.group;
-    let opened = seed.apply.open(group, generation, seed.birth.clone()).await?;
-    let recovered = match seed.log.recover(group).await? {
+    let (birth, founders) = (seed.birth.clone(), seed.founders.clone());
+    let opened = seed.apply.open(group, generation, birth, founders).await?;
+    let applied = opened.applied.index;
+    let recovered = match seed.log.recover(group, applied).await? {
         Some(recovered) => recovered,
         None => {
             seed.log.born(group, generation, seed.founders.clone()).await?;
-            let born = seed.log.recover(group).await?;
+            let born = seed.log.recover(group, applied).await?;
             born.ok_or_else(|| "the log has lost a group that it just took".to_owned())?
         }
     };
@@ -667,9 +679,10 @@ async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, BuildErr
     let mut config = raft::Config::new(node, u64::from_le_bytes(random));
     // Followers serve no reads, so they need not hear of each commit at once.
     config.eager_commit = false;
-    let voters = recovered.base.membership.voters.clone();
-    let mut raft = Raft::new(config, restored(recovered, opened.applied.index))
-        .map_err(|error| BuildError::Final(error.to_string()))?;
+    let restored = restored(recovered, opened.applied.index, opened.membership.clone());
+    let voters = restored.membership.voters.clone();
+    let mut raft =
+        Raft::new(config, restored).map_err(|error| BuildError::Final(error.to_string()))?;
     if seed.preferred {
         // At birth, and after a start of the whole cluster, leads begin where they belong. A leader that
         // is there is heard long before this.
@@ -690,7 +703,7 @@ async fn finish_install(
     match &opened.installed {
         Some(meta) if !goes_with(&recovered, meta) => {
             seed.log.mark_installed(seed.group, generation, meta.clone()).await?;
-            let again = seed.log.recover(seed.group).await?;
+            let again = seed.log.recover(seed.group, opened.applied.index).await?;
             again.ok_or_else(|| "the log has lost a group that it just took".to_owned())
         }
         _ => Ok(recovered),

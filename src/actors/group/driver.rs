@@ -10,6 +10,7 @@
 
 use super::clock::StampClock;
 use super::event::{Applied, ApplyItem, ConfirmedRead, Effects, Event, Lead, Now, ReplyTo, Route};
+use super::memberships::Memberships;
 use super::payload::{Payload, PayloadKind, speaks};
 use super::proposals::Proposals;
 use super::reads::Reads;
@@ -19,7 +20,8 @@ use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber, Term};
 use crate::limits;
 use crate::net::message::{Answer, Outcome, Refusal, Unit};
 use crate::raft::{
-    Message, ProgressState, ProposeError, Raft, Ready, Role, SnapshotMeta, Status, StepError,
+    EntryKind, Membership, Message, ProgressState, ProposeError, Raft, Ready, Role, SnapshotMeta,
+    Status, StepError,
 };
 use crate::store::wal::{LogOp, LogWrite};
 use crate::time::{MonoMillis, UnixMillis};
@@ -64,6 +66,7 @@ pub struct Driver {
     stopping: bool,
     log: LogSpan,
     log_floor: u64,
+    memberships: Memberships,
 }
 
 #[derive(Debug)]
@@ -135,6 +138,7 @@ impl Driver {
             generation,
             kind,
             lead: Lead { group, role: status.role, leader: status.leader, term: status.term },
+            memberships: Memberships::new(applied.index.max(status.base), status.membership),
             raft,
             clock: StampClock::new(applied.time),
             queued: VecDeque::new(),
@@ -181,11 +185,18 @@ impl Driver {
         self.group
     }
 
-    /// What a view of the state at `applied` stands for, if the log still knows.
+    /// The newest membership in force.
     #[must_use]
-    pub fn snapshot_meta(&self, applied: Index) -> Option<SnapshotMeta> {
+    pub fn membership(&self) -> &Membership {
+        self.raft.membership()
+    }
+
+    /// What a view of the state at `applied`, where `membership` is in force, stands for, if the log still
+    /// knows.
+    #[must_use]
+    pub fn snapshot_meta(&self, applied: Index, membership: Membership) -> Option<SnapshotMeta> {
         let term = self.raft.term_at(applied)?;
-        Some(SnapshotMeta { index: applied, term, membership: self.raft.status().membership })
+        Some(SnapshotMeta { index: applied, term, membership })
     }
 
     /// Whether a snapshot of this leader is of use here.
@@ -219,6 +230,14 @@ impl Driver {
             }
             Event::Unreachable(peer) => self.raft.report_unreachable(peer),
             Event::Transfer(to) => self.transfer(to),
+            Event::SnapshotOffered { from, term, meta } => {
+                if self.raft.snapshot_offered(from, term, &meta).is_err() {
+                    out.rejected += 1;
+                }
+            }
+            Event::Change { token, change } => {
+                out.changes.push((token, self.raft.propose_change(&change)));
+            }
             Event::DiskLow(low) => self.disk_low = low,
             Event::Stop => {
                 self.stopping = true;
@@ -337,13 +356,14 @@ impl Driver {
             let must_go = self.log.index_before(limits::LOG_KEPT_BYTES_MAX).unwrap_or_default();
             through = through.min(needed.max(must_go));
         }
-        if through <= status.base {
+        // A mark without the membership at its index would be worse than a longer log.
+        if through <= status.base || !self.memberships.knows(through) {
             return;
         }
         let through = self.raft.compact(through);
         let Some(term) = self.raft.term_at(through) else { return };
         self.log.forget_through(through);
-        let membership = self.raft.status().membership;
+        let Some(membership) = self.memberships.cut(through) else { return };
         out.log.push(LogWrite {
             group: self.group,
             generation: self.generation,
@@ -356,10 +376,12 @@ impl Driver {
     }
 
     fn snapshot_installed(&mut self, meta: SnapshotMeta, applied: Applied, out: &mut Effects) {
-        let index = meta.index;
+        let (index, membership) = (meta.index, meta.membership.clone());
         if self.raft.snapshot_installed(meta).is_err() {
             return;
         }
+        self.memberships.restart(index, membership.clone());
+        out.membership = Some(membership);
         self.proposals.forget_through(index, &mut out.answers);
         self.log.forget_through(index);
         self.handed_over = self.handed_over.max(index);
@@ -535,10 +557,21 @@ impl Driver {
                 self.group
             );
             self.handed_over = entry.index;
+            if entry.kind == EntryKind::Membership {
+                self.change_membership(entry.index, &entry.data, out);
+            }
             let routes = self.proposals.committed(entry.index, entry.term, &mut out.answers);
             entries.push((entry, routes));
         }
         out.apply.push(ApplyItem::Entries(entries));
+    }
+
+    /// What cannot be made has no effect, on any replica.
+    fn change_membership(&mut self, index: Index, data: &[u8], out: &mut Effects) {
+        if let Ok(membership) = self.raft.apply_change(data) {
+            self.memberships.push(index, membership.clone());
+            out.membership = Some(membership.clone());
+        }
     }
 
     fn lead_changed(&mut self, lead: Lead, out: &mut Effects) {

@@ -1,9 +1,9 @@
 //! What a group's driver is told, and what it wants done. Plain values: the actor carries them between
 //! the driver and the threads and sockets, the simulator between the driver and its models.
 
-use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber};
+use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber, Term};
 use crate::net::message::{Answer, Unit, UnitId, Work};
-use crate::raft::{Entry, Message, Role, SnapshotMeta};
+use crate::raft::{Entry, Membership, MembershipChange, Message, ProposeError, Role, SnapshotMeta};
 use crate::store::wal::LogWrite;
 use crate::time::{MonoMillis, UnixMillis};
 
@@ -66,6 +66,22 @@ pub enum Event {
     DiskLow(bool),
     /// Give up the lead and take no more units: the node stops.
     Stop,
+    /// A leader offers a snapshot. To be told before it is asked whether it is wanted.
+    SnapshotOffered {
+        /// The leader.
+        from: NodeId,
+        /// Its term.
+        term: Term,
+        /// What the snapshot stands for.
+        meta: SnapshotMeta,
+    },
+    /// Change the membership; answered in [`Effects::changes`].
+    Change {
+        /// Names the question.
+        token: u64,
+        /// The change.
+        change: MembershipChange,
+    },
 }
 
 /// What the apply thread tells of a replica's state machine.
@@ -134,6 +150,10 @@ pub struct Effects {
     pub rejected: u64,
     /// Messages that show that somebody has forgotten what it promised.
     pub alarms: Vec<crate::raft::StepError>,
+    /// This membership is in force now.
+    pub membership: Option<Membership>,
+    /// What became of proposals of changes: where they stand in the log, or why they never will.
+    pub changes: Vec<(u64, Result<(Index, Term), ProposeError>)>,
 }
 
 /// Who leads, as far as this replica knows.

@@ -5,6 +5,7 @@ mod clock;
 pub mod driver;
 pub mod event;
 pub mod intake;
+mod memberships;
 pub mod payload;
 mod proposals;
 mod reads;

@@ -3,11 +3,14 @@
 use super::driver::Driver;
 use super::event::{Applied, ApplyItem, Effects, Event, Now, ReplyTo};
 use super::payload::PayloadKind;
-use crate::ids::{Generation, GroupId, Index, NodeId};
+use crate::ids::{Generation, GroupId, Incarnation, Index, NodeId, Term};
 use crate::kv::{Command, Condition, Expiry};
 use crate::limits;
 use crate::net::message::{Answer, Ask, Outcome, Refusal, Unit, UnitId, Work};
-use crate::raft::{self, Message, MessageBody, Raft, Restored, Role};
+use crate::raft::{
+    self, ChangeKind, Membership, MembershipChange, Message, MessageBody, ProposeError, Raft,
+    Restored, Role, SnapshotMeta,
+};
 use crate::store::wal::LogOp;
 use crate::time::{MonoMillis, UnixMillis};
 use bytes::Bytes;
@@ -24,6 +27,9 @@ struct Bench {
     friend: bool,
     outcomes: Vec<(u64, Outcome)>,
     compacted: Option<Index>,
+    cut: Option<SnapshotMeta>,
+    memberships: Vec<Membership>,
+    changes: Vec<(u64, Result<(Index, Term), ProposeError>)>,
     applied: Index,
 }
 
@@ -43,6 +49,9 @@ impl Bench {
             friend: true,
             outcomes: Vec::new(),
             compacted: None,
+            cut: None,
+            memberships: Vec::new(),
+            changes: Vec::new(),
             applied: index,
         };
         while bench.driver.status().role != Role::Leader {
@@ -62,9 +71,12 @@ impl Bench {
             self.driver.handle(event, now, &mut effects);
             let answers = effects.answers.into_iter();
             self.outcomes.extend(answers.map(|(_, answer)| (answer.unit.0, answer.outcome)));
+            self.memberships.extend(effects.membership);
+            self.changes.extend(effects.changes);
             for write in effects.log {
                 if let Some(LogOp::Compacted(meta)) = &write.op {
                     self.compacted = Some(meta.index);
+                    self.cut = Some(meta.clone());
                 }
                 events.push(Event::Persisted(LIFE, write.number));
             }
@@ -161,6 +173,45 @@ fn a_driver_that_is_given_up_leaves_no_unit_without_a_word() {
     outcomes.sort_by_key(|one| one.0);
     let not_done = Outcome::NotDone(Refusal::NoReplica);
     assert_eq!(outcomes, [(1, Outcome::Unknown), (2, not_done)]);
+}
+
+#[test]
+fn a_change_of_the_membership_is_in_force_once_it_is_handed_over() {
+    let mut bench = Bench::new();
+    let change = MembershipChange::admit(NodeId(4), Incarnation(44));
+    bench.friend = false;
+    bench.handle(Event::Change { token: 7, change: change.clone() });
+    assert!(matches!(bench.changes[..], [(7, Ok(_))]));
+    assert!(!bench.driver.membership().contains(NodeId(4)), "it is not committed");
+    bench.handle(Event::Change { token: 8, change });
+    assert!(matches!(bench.changes[1], (8, Err(ProposeError::ChangeInFlight { .. }))));
+    bench.friend = true;
+    while bench.memberships.is_empty() {
+        bench.handle(Event::Tick);
+    }
+    assert!(bench.driver.membership().holds(NodeId(4), Incarnation(44)));
+    assert_eq!(bench.memberships, [bench.driver.membership().clone()]);
+}
+
+#[test]
+fn a_mark_that_the_log_is_cut_names_the_membership_there() {
+    let mut bench = Bench::new();
+    bench.driver.set_log_floor(0);
+    bench.send(1, set(1));
+    let before = bench.applied;
+    let change = MembershipChange::one(ChangeKind::Learner, NodeId(4));
+    bench.handle(Event::Change { token: 1, change });
+    bench.send(2, set(1));
+    while bench.memberships.is_empty()
+        || bench.driver.status().peers.iter().any(|p| p.active && p.id != FRIEND)
+    {
+        bench.handle(Event::Tick);
+    }
+    bench.handle(Event::StatePersisted(before));
+    let named = |bench: &Bench| bench.cut.clone().expect("it was cut").membership;
+    assert!(!named(&bench).contains(NodeId(4)));
+    bench.handle(Event::StatePersisted(before.next()));
+    assert!(named(&bench).is_learner(NodeId(4)));
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Host {
             kind,
             birth,
             preferred: info.preferred_leader == self.shared.node,
-            founders: Membership::of_voters(info.founders.iter().map(|founder| founder.0)),
+            founders: Membership::of_disks(info.founders.iter().copied()),
             shared: self.shared.clone(),
             log: self.log.clone(),
             apply: self.apply.clone(),

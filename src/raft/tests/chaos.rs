@@ -165,7 +165,7 @@ impl Chaos {
         let transition = transition[self.random.below(3) as usize];
         let kinds = [ChangeKind::Voter, ChangeKind::Voter, ChangeKind::Learner, ChangeKind::Remove];
         let changes = (0..self.random.below(3))
-            .map(|_| Change { kind: kinds[self.random.below(4) as usize], id: self.any() })
+            .map(|_| Change::new(kinds[self.random.below(4) as usize], self.any()))
             .collect();
         let change = MembershipChange { transition, changes, context: Bytes::new() };
         _ = self.cluster.raft(id.0).propose_change(&change);

@@ -48,7 +48,7 @@ impl Garbage {
         let kinds =
             [ChangeKind::Voter, ChangeKind::Learner, ChangeKind::Remove, ChangeKind::Update];
         let changes = (0..self.0.below(4))
-            .map(|_| Change { kind: kinds[self.0.below(4) as usize], id: NodeId(self.0.below(5)) })
+            .map(|_| Change::new(kinds[self.0.below(4) as usize], NodeId(self.0.below(5))))
             .collect();
         let transitions = [Transition::Auto, Transition::Implicit, Transition::Explicit];
         let transition = transitions[self.0.below(3) as usize];

@@ -67,6 +67,7 @@ impl Batch {
                 self.put(group, Change::Installed(meta.clone()))
             }
             Some(LogOp::Dead) => self.put(group, Change::Dead),
+            Some(LogOp::Identity(identity)) => self.put(group, Change::Identity(*identity)),
         }
         if let Some(hard_state) = write.hard_state {
             self.put(group, Change::HardState(hard_state));

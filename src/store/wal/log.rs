@@ -22,7 +22,7 @@ use super::segment::Segment;
 use super::write::{BatchStats, LogIdentity, LogOp, LogWrite, RecoveredGroup};
 #[cfg(feature = "controls")]
 use crate::controls::{Control, active};
-use crate::ids::{ClusterId, GroupId};
+use crate::ids::{ClusterId, GroupId, Index};
 use crate::limits;
 use crate::store::disk::{Disk, File};
 use std::collections::BTreeMap;
@@ -92,12 +92,18 @@ impl<D: Disk> Log<D> {
         LogReader::new(Arc::clone(&self.shared))
     }
 
-    /// All that a replica needs to start anew; `None` if the group is not in the log.
+    /// All that a replica needs to start anew whose state has applied everything up to `applied`; `None` if
+    /// the group is not in the log. Further back than `LOG_TAIL_BYTES_MAX` the tail reaches only for changes
+    /// of the membership.
     ///
     /// # Errors
     /// When its newest entries do not read back.
-    pub fn recover_group(&self, group: GroupId) -> Result<Option<RecoveredGroup>, ReadError> {
-        self.reader().recover_group(group)
+    pub fn recover_group(
+        &self,
+        group: GroupId,
+        applied: Index,
+    ) -> Result<Option<RecoveredGroup>, ReadError> {
+        self.reader().recover_group(group, applied)
     }
 
     /// Syncs what is not yet, and marks the end, so that the next start can tell that nothing is
@@ -136,7 +142,7 @@ impl<D: Disk> Log<D> {
                     *end = (end.0.max(meta.index.0), end.1.max(meta.index.0));
                 }
                 Some(LogOp::Dead) => *end = (0, 0),
-                Some(LogOp::Born(_)) | None => {}
+                Some(LogOp::Born(_) | LogOp::Identity(_)) | None => {}
             }
             bytes += write.cost();
             let (Some(first), Some(last)) = (write.entries.first(), write.entries.last()) else {

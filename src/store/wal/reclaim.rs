@@ -116,6 +116,8 @@ impl<D: Disk> Log<D> {
             if lives.contains(&log.hard_life) || lives.contains(&log.base_life) {
                 states.push((*group, Change::State(log.hard_state, log.base.clone())));
             }
+            // Seldom any, so they go along each time.
+            states.extend(log.identity.map(|identity| (*group, Change::Identity(identity))));
         }
         let dead = index.dead.iter().filter(|(_, life)| lives.contains(life));
         states.extend(dead.map(|(group, _)| (*group, Change::Dead)));

@@ -21,12 +21,15 @@ use super::replay::{Replay, replay};
 use super::segment::Segment;
 use super::survey::{Survey, check_identity, survey};
 use super::write::{LogIdentity, LogOptions, Recovered};
-use crate::ids::{ClusterId, GroupId};
+use crate::ids::{self, ClusterId, GroupId};
 use crate::store::disk::{Disk, File};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
+
+/// A state that has applied all there is: no change of the membership is waited for.
+const EVERYTHING: ids::Index = ids::Index(u64::MAX);
 
 impl<D: Disk> Log<D> {
     /// Opens the log in `dir`, or makes an empty one, and says what it remembers.
@@ -99,7 +102,8 @@ impl<D: Disk> Log<D> {
         };
         let groups: Vec<GroupId> = log.shared.look().index.groups.keys().copied().collect();
         for group in groups {
-            let found = log.recover_group(group).map_err(|error| read_error(dir, error))?;
+            let found =
+                log.recover_group(group, EVERYTHING).map_err(|error| read_error(dir, error))?;
             recovered.groups.extend(found.map(|found| (group, found)));
         }
         Ok((log, recovered))

@@ -48,6 +48,8 @@ pub enum LogOp {
     SnapshotInstalled(SnapshotMeta),
     /// The replica is no more, and all of it is forgotten except that it died.
     Dead,
+    /// The replica is known to its group by this life of its disk, and not by the node's.
+    Identity(Incarnation),
 }
 
 /// What one group wants to have written at once. A whole batch of these is written or not at all.
@@ -122,13 +124,16 @@ pub trait LogEvents: Send + 'static {
 pub struct RecoveredGroup {
     /// The newest hard state.
     pub hard_state: HardState,
+    /// The life of its disk that the group knows it by, if it is not the node's.
+    pub identity: Option<Incarnation>,
     /// Where the log starts: the newest birth, compaction or installed snapshot.
     pub base: SnapshotMeta,
     /// The terms of the whole log from `base.index + 1` on, as runs: first index and term of each.
     pub terms: Vec<(Index, Term)>,
     /// The last index; `base.index` if there are no entries.
     pub last: Index,
-    /// The newest entries, contiguous up to `last`: all, or as many as `LOG_TAIL_BYTES_MAX` takes.
+    /// The newest entries, contiguous up to `last`: all, or as many as `LOG_TAIL_BYTES_MAX` takes; more if
+    /// changes of the membership were asked for that are older.
     pub tail: Vec<Entry>,
 }
 

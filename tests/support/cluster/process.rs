@@ -148,7 +148,7 @@ impl Process {
         let mut out = Output::default();
         let (group, mut event) = match inbound {
             Inbound::Event(group, event) => (group, event),
-            Inbound::Frame(from, frame) => match self.frame(from, frame, now.mono, &mut out)? {
+            Inbound::Frame(from, frame) => match self.frame(from, frame, now, &mut out)? {
                 Some(told) => told,
                 None => return Ok(Some(out)),
             },
@@ -219,23 +219,42 @@ impl Process {
         Ok(())
     }
 
+    /// A snapshot begins to arrive, and the driver hears of it first.
+    fn offered(
+        &mut self,
+        group: GroupId,
+        offer: Event,
+        now: Now,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let Some(driver) = self.machinery.drivers.get_mut(&group) else { return Ok(()) };
+        let mut effects = Effects::default();
+        driver.handle(offer, now, &mut effects);
+        out.touched = Some(group);
+        self.carry_out(group, effects, out)
+    }
+
     /// A frame of a snapshot: a chunk, or the answer to one.
     fn frame(
         &mut self,
         from: NodeId,
         frame: SnapshotFrame,
-        now: MonoMillis,
+        now: Now,
         out: &mut Output,
     ) -> Result<Option<(GroupId, Event)>, Failure> {
         let group = match &frame {
-            SnapshotFrame::Chunk { .. } => {
+            SnapshotFrame::Chunk { group, term, meta, sequence, .. } => {
+                if *sequence == 0 {
+                    let offer = Event::SnapshotOffered { from, term: *term, meta: meta.clone() };
+                    self.offered(*group, offer, now, out)?;
+                }
                 self.chunk(from, frame, out);
                 return Ok(None);
             }
             SnapshotFrame::Received { group, .. } | SnapshotFrame::Refused { group, .. } => *group,
         };
         let Some(transfer) = self.outgoing.get_mut(&(group, from)) else { return Ok(None) };
-        match transfer.heard(&frame, now) {
+        match transfer.heard(&frame, now.mono) {
             Progress::Going => {
                 self.send_chunks(group, from, out)?;
                 Ok(None)
@@ -277,8 +296,10 @@ impl Process {
         let peer = needed.to;
         let Some(driver) = self.machinery.drivers.get(&group) else { return Ok(None) };
         let fitting = view.ok().filter(|view| view.applied >= needed.index_min);
-        let fitting =
-            fitting.and_then(|view| driver.snapshot_meta(view.applied).map(|meta| (view, meta)));
+        let fitting = fitting.and_then(|view| {
+            let meta = driver.snapshot_meta(view.applied, view.membership.clone())?;
+            Some((view, meta))
+        });
         let Some((view, meta)) = fitting else {
             return Ok(Some((group, Event::SnapshotSent { peer, installed: false })));
         };

@@ -2,7 +2,7 @@
 
 use super::super::cluster::Cluster;
 use super::view::{View, members, peers};
-use crate::ids::{Index, NodeId};
+use crate::ids::{Incarnation, Index, NodeId};
 use crate::raft::{
     Change, ChangeKind, Config, EntryKind, Lease, Membership, MembershipChange, Message,
     ReadContext, Transition,
@@ -378,7 +378,7 @@ fn node(text: &str) -> Result<NodeId, Box<dyn Error>> {
     Ok(NodeId(text.parse().map_err(|_| format!("{text} is no replica"))?))
 }
 
-/// `voter=4 learner=5 remove=1`, in order, and `by=auto|implicit|explicit`; nothing leaves a joint
+/// `voter=4 learner=5/7 remove=1` (5 with its disk 7), in order, and `by=auto|implicit|explicit`; nothing leaves a joint
 /// configuration.
 fn change(arguments: &mut ArgumentConsumer<'_>) -> Result<MembershipChange, Box<dyn Error>> {
     let mut change = MembershipChange::leave();
@@ -398,7 +398,11 @@ fn change(arguments: &mut ArgumentConsumer<'_>) -> Result<MembershipChange, Box<
             }
             other => return Err(format!("nobody becomes a {other}").into()),
         };
-        change.changes.push(Change { kind, id: node(value)? });
+        let (id, disk) = match value.split_once('/') {
+            Some((id, disk)) => (id, Some(Incarnation(disk.parse()?))),
+            None => (value, None),
+        };
+        change.changes.push(Change { kind, id: node(id)?, disk });
     }
     Ok(change)
 }

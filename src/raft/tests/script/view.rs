@@ -83,6 +83,9 @@ pub(super) fn members(membership: &Membership) -> String {
             let _ = write!(text, ", {name} {}", list(ids));
         }
     }
+    for (node, disk) in &membership.disks {
+        let _ = write!(text, ", {node} on {disk}");
+    }
     if membership.auto_leave {
         text.push_str(", leaves by itself");
     }
