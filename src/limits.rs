@@ -46,6 +46,22 @@ pub const WAL_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A chunk of a snapshot or a migration, bytes of rows (a single larger row goes alone).
 pub const CHUNK_BYTES: usize = 512 * 1024;
+/// Chunks of a snapshot sent and not yet in the receiver's store, which takes no more at a time.
+pub const SNAPSHOT_WINDOW_CHUNKS: u64 = 3;
+/// The rate limit of all snapshots that a node sends, by default, bytes per second.
+pub const SNAPSHOT_BYTES_PER_SECOND_DEFAULT: u64 = 128 * 1024 * 1024;
+/// A receiver of a snapshot that says nothing for this long is asked where it stands.
+pub const SNAPSHOT_QUIET: Duration = Duration::from_secs(2);
+/// A view of the state is kept for a receiver that takes nothing for this long: until a link that broke
+/// stands again, or a node has restarted. A view holds back the store's compaction.
+pub const SNAPSHOT_VIEW_KEPT: Duration = Duration::from_secs(60);
+/// The same while this node does not lead: it may be elected again at once, or somebody else soon.
+pub const SNAPSHOT_VIEW_KEPT_WITHOUT_LEAD: Duration = Duration::from_secs(10);
+/// A receiver may lose all it has taken, by a restart, so many times in one transfer.
+pub const SNAPSHOT_RESTARTS_MAX: u32 = 8;
+/// What one transfer has heard and not yet read: answers and changes of the link. Full: dropped, asked
+/// again after [`SNAPSHOT_QUIET`].
+pub const SNAPSHOT_ANSWERS_MAX: usize = 64;
 /// Rows applied and not yet written to the state store, bytes; over it apply pauses.
 pub const OVERLAY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Where the state writer stops collecting one batch, bytes.
@@ -122,6 +138,8 @@ const _: () = {
     assert!(ENTRY_BYTES_MAX < UNCOMMITTED_BYTES_MAX);
     // The prefix of a row, the hash and the key together stay below the store's 65,535.
     assert!(KEY_BYTES_MAX + 64 < 65_535);
+    // A receiver is asked many times before its view is let go.
+    assert!(SNAPSHOT_QUIET.as_secs() * 8 <= SNAPSHOT_VIEW_KEPT.as_secs());
     // A follower hears several heartbeats before it may become impatient.
     assert!(HEARTBEAT_TICKS * 4 <= ELECTION_TICKS);
 };

@@ -44,6 +44,10 @@ table! {
     SNAPSHOTS_SENT = "eraft_snapshots_sent_total", Counter, Count, "group", "Snapshots that a peer installed from here.";
     SNAPSHOTS_FAILED = "eraft_snapshots_failed_total", Counter, Count, "group", "Snapshot transfers that broke off.";
     SNAPSHOTS_INSTALLED = "eraft_snapshots_installed_total", Counter, Count, "group", "Snapshots installed here.";
+    SNAPSHOTS_RESUMED = "eraft_snapshots_resumed_total", Counter, Count, "group", "Times a snapshot sent from here went on in the middle, after a broken link, a lost chunk or a new term.";
+    SNAPSHOTS_ACTIVE = "eraft_snapshots_active", Gauge, Count, "", "Snapshots on their way from here.";
+    SNAPSHOT_BYTES_OUT = "eraft_snapshot_sent_bytes_total", Counter, Bytes, "group", "Bytes of rows sent in snapshots.";
+    SNAPSHOT_BYTES_IN = "eraft_snapshot_received_bytes_total", Counter, Bytes, "group", "Bytes of rows taken from snapshots.";
     RESTARTS = "eraft_actor_restarts_total", Counter, Count, "group", "Restarts of the group's actor after a panic.";
     KEYS = "eraft_keys", Gauge, Count, "group", "Keys stored.";
     DATA_BYTES = "eraft_data_bytes", Gauge, Bytes, "group", "Bytes of keys and values stored.";
@@ -117,6 +121,9 @@ pub struct GroupMetrics {
     pub snapshots_sent: Counter,
     pub snapshots_failed: Counter,
     pub snapshots_installed: Counter,
+    pub snapshots_resumed: Counter,
+    pub snapshot_bytes_out: Counter,
+    pub snapshot_bytes_in: Counter,
     pub restarts: Counter,
     pub keys: Gauge,
     pub bytes: Gauge,
@@ -144,6 +151,9 @@ impl GroupMetrics {
             snapshots_sent: c(SNAPSHOTS_SENT),
             snapshots_failed: c(SNAPSHOTS_FAILED),
             snapshots_installed: c(SNAPSHOTS_INSTALLED),
+            snapshots_resumed: c(SNAPSHOTS_RESUMED),
+            snapshot_bytes_out: c(SNAPSHOT_BYTES_OUT),
+            snapshot_bytes_in: c(SNAPSHOT_BYTES_IN),
             restarts: c(RESTARTS),
             keys: g(KEYS),
             bytes: g(DATA_BYTES),
@@ -289,6 +299,11 @@ pub fn served() -> Counter {
 /// Messages of peers that a full mailbox had no room for.
 pub fn messages_dropped(group: GroupId, messages: usize) {
     counter!(RAFT_DROPPED, "group" => group.0.to_string()).increment(messages as u64);
+}
+
+/// Snapshots on their way from here.
+pub fn snapshots_active(transfers: usize) {
+    gauge!(SNAPSHOTS_ACTIVE).set(as_f64(transfers as u64));
 }
 
 /// Whether a peer is connected.

@@ -68,6 +68,11 @@ impl Peers {
         peers.iter().filter(|(_, handle)| handle.is_connected()).map(|(peer, _)| *peer).collect()
     }
 
+    /// Whether a connection to the peer stands at the moment.
+    pub fn is_connected(&self, peer: NodeId) -> bool {
+        self.handle(peer).is_ok_and(|handle| handle.is_connected())
+    }
+
     /// Queues a frame. Never waits.
     ///
     /// # Errors

@@ -44,6 +44,8 @@ pub(crate) struct Replica {
     pub(crate) commit: u64,
     /// Its applied index.
     pub(crate) applied: u64,
+    /// How much of a snapshot has gone to it.
+    pub(crate) snapshot_percent: Option<u8>,
 }
 
 impl Group {

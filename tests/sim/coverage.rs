@@ -20,6 +20,7 @@ kinds! {
     Transfers = "lead transfers asked for",
     SnapshotsSent = "snapshots needed",
     SnapshotsInstalled = "snapshots installed",
+    SnapshotsResumed = "snapshots that went on in the middle",
     Compactions = "logs cut at their beginning",
     Fetches = "entries read back from the log",
     Kills = "processes killed",

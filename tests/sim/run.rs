@@ -75,6 +75,7 @@ fn live(world: &mut World) -> Held {
         if let Some(process) = &node.process {
             world.coverage.add(Kind::Fetches, process.fetches);
             world.coverage.add(Kind::Compactions, process.compactions);
+            world.coverage.add(Kind::SnapshotsResumed, process.resumed);
         }
     }
     world.properties.all_is_there()

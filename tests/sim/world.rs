@@ -268,6 +268,7 @@ impl World {
         if let Some(process) = &node.process {
             self.coverage.add(Kind::Fetches, process.fetches);
             self.coverage.add(Kind::Compactions, process.compactions);
+            self.coverage.add(Kind::SnapshotsResumed, process.resumed);
         }
         node.die(death, &mut chance);
         node.disks.log.set_free(None);

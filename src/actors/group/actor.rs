@@ -8,7 +8,7 @@
 
 use super::driver::Driver;
 use super::event::{Applied, ApplyItem, Effects, Event, Lead, Now};
-use super::intake::{Intake, IntakeStep};
+use super::intake::Intake;
 use super::payload::PayloadKind;
 use super::recovered::{goes_with, restored};
 use crate::actors::apply::{ApplyCommand, ApplyInbox, Birth, Opened};
@@ -28,7 +28,7 @@ use actix::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What a group actor is sent.
 #[derive(Debug)]
@@ -39,23 +39,25 @@ pub enum GroupMessage {
     Snapshot(NodeId, SnapshotFrame),
     /// A snapshot received here is installed in the state store; now the log must say so.
     Installed(Generation, Arrival, Result<(SnapshotMeta, Applied), String>),
-    /// A view of the state is ready to be sent to a peer.
-    View(raft::SnapshotNeeded, Generation, Result<snapshots::View, String>),
+    /// A view of the state is ready to be sent to a peer, whose turn it is.
+    View(raft::SnapshotNeeded, Generation, Result<snapshots::View, String>, OwnedSemaphorePermit),
     /// The state machine failed; it is opened again with the replica.
     StateFailed(Generation, String),
     /// How is it going?
     Status(oneshot::Sender<Option<GroupStatus>>),
     /// Panic, so that the restart can be seen to work; only with debug commands on.
     Panic,
+    /// A chunk of a snapshot, written to this life of the rows, is in the store.
+    Stored(Generation, RowGeneration, u64),
 }
 
 /// Which snapshot has come in.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    from: NodeId,
-    view: u64,
-    sequence: u64,
-    rows: RowGeneration,
+    pub(super) from: NodeId,
+    pub(super) view: u64,
+    pub(super) taken: u64,
+    pub(super) rows: RowGeneration,
 }
 
 impl Message for GroupMessage {
@@ -95,17 +97,17 @@ pub struct GroupSeed {
 
 /// See the module's first lines.
 pub struct GroupActor {
-    seed: GroupSeed,
+    pub(super) seed: GroupSeed,
     outbox: Outbox,
-    metrics: GroupMetrics,
-    generation: Generation,
-    core: Option<Core>,
+    pub(super) metrics: GroupMetrics,
+    pub(super) generation: Generation,
+    pub(super) core: Option<Core>,
     restarts: Restarts,
     pause: Option<Duration>,
     effects: Effects,
     /// The newest life of rows that a snapshot was ever written to: it may be on its way to the
     /// store still when the driver is built anew.
-    newest_rows: RowGeneration,
+    pub(super) newest_rows: RowGeneration,
     last_tick: Option<MonoMillis>,
     /// Work was handed to the apply thread since the last tick that did not wake it.
     apply_unhurried: bool,
@@ -120,11 +122,11 @@ const MEDIAN_MILLIS: u64 = 5;
 const UNHURRIED_BYTES_MAX: usize = 64 * 1024;
 
 /// What a panic throws away.
-struct Core {
-    driver: Driver,
+pub(super) struct Core {
+    pub(super) driver: Driver,
     voters: Vec<NodeId>,
-    intake: Intake,
-    opened: Opened,
+    pub(super) intake: Intake,
+    pub(super) opened: Opened,
 }
 
 impl GroupActor {
@@ -218,6 +220,7 @@ impl GroupActor {
         if let Some(mut core) = self.core.take() {
             self.abandon(&mut core.driver);
         }
+        self.seed.shared.transfers.lead_lost(self.seed.group);
         self.metrics.restarts.increment(1);
         self.seed.board.restarts.fetch_add(1, Relaxed);
         self.seed.board.publish(Lead {
@@ -272,7 +275,7 @@ impl GroupActor {
         }
     }
 
-    fn run(&mut self, event: Event, context: &mut Context<Self>) {
+    pub(super) fn run(&mut self, event: Event, context: &mut Context<Self>) {
         let now = self.now();
         let Some(core) = &mut self.core else {
             self.refuse(event);
@@ -386,7 +389,13 @@ impl GroupActor {
         for fetch in effects.fetches {
             self.fetch(fetch, context);
         }
+        for (offer, wanted) in effects.offers {
+            self.offered(&offer, wanted, context);
+        }
         if let Some(lead) = effects.lead {
+            if lead.role != Role::Leader {
+                self.seed.shared.transfers.lead_lost(group);
+            }
             self.seed.board.publish(lead);
             self.metrics.lead_changes.increment(1);
             tracing::info!(
@@ -427,133 +436,6 @@ impl GroupActor {
         });
     }
 
-    /// Asks for a view of the state; it comes back as [`GroupMessage::View`].
-    fn send_snapshot(&self, needed: raft::SnapshotNeeded, context: &mut Context<Self>) {
-        let (addr, generation) = (context.address(), self.generation);
-        self.seed.apply.push(ApplyCommand::View {
-            group: self.seed.group,
-            reply: Box::new(move |view| addr.do_send(GroupMessage::View(needed, generation, view))),
-        });
-    }
-
-    fn transfer(
-        &mut self,
-        needed: raft::SnapshotNeeded,
-        view: Result<snapshots::View, String>,
-        context: &mut Context<Self>,
-    ) {
-        let Some(core) = &self.core else { return };
-        let peer = needed.to;
-        let meta = view.and_then(|view| {
-            if view.applied < needed.index_min {
-                return Err(format!("the state is at {} only", view.applied));
-            }
-            let meta = core.driver.snapshot_meta(view.applied);
-            meta.map(|meta| (view, meta)).ok_or_else(|| "the log has moved on".to_owned())
-        });
-        match meta {
-            Ok((view, meta)) => {
-                let term = core.driver.status().term;
-                let transfer = snapshots::Transfer {
-                    shared: self.seed.shared.clone(),
-                    group: self.seed.group,
-                    peer,
-                    term,
-                    meta,
-                    view,
-                };
-                let (addr, metrics) = (context.address(), self.metrics.clone());
-                actix_rt::spawn(async move {
-                    let installed = transfer.run().await;
-                    if installed {
-                        metrics.snapshots_sent.increment(1);
-                    } else {
-                        metrics.snapshots_failed.increment(1);
-                    }
-                    addr.do_send(Event::SnapshotSent { peer, installed }.into());
-                });
-            }
-            Err(trouble) => {
-                tracing::warn!(group = %self.seed.group, %peer, "no snapshot to send: {trouble}");
-                self.metrics.snapshots_failed.increment(1);
-                self.run(Event::SnapshotSent { peer, installed: false }, context);
-            }
-        }
-    }
-
-    fn snapshot_frame(&mut self, from: NodeId, frame: SnapshotFrame, context: &mut Context<Self>) {
-        let Some(core) = &mut self.core else { return };
-        let (group, generation) = (self.seed.group, self.generation);
-        let (driver, live) = (&core.driver, core.opened.row_generation);
-        let wanted = |term, meta: &SnapshotMeta| driver.wants_snapshot(from, term, meta);
-        let step = core.intake.handle(from, frame, live, wanted);
-        self.newest_rows = core.intake.newest_rows();
-        match step {
-            IntakeStep::Ignore => {}
-            IntakeStep::Refuse { view } => {
-                let frame = SnapshotFrame::Refused { group, view };
-                snapshots::answer(&self.seed.shared, from, &frame);
-            }
-            IntakeStep::Write { view, sequence, row_generation, rows, install } => {
-                let (shared, apply) = (self.seed.shared.clone(), self.seed.apply.clone());
-                let addr = context.address();
-                let done = move || {
-                    let frame = SnapshotFrame::Received { group, view, sequence, installed: false };
-                    snapshots::answer(&shared, from, &frame);
-                    // All rows are in the store now.
-                    if let Some(meta) = install {
-                        let arrival = Arrival { from, view, sequence, rows: row_generation };
-                        let reply = Box::new(move |installed| {
-                            addr.do_send(GroupMessage::Installed(generation, arrival, installed));
-                        });
-                        apply.push(ApplyCommand::Install {
-                            group,
-                            generation,
-                            row_generation,
-                            meta,
-                            reply,
-                        });
-                    }
-                };
-                self.seed.apply.push(ApplyCommand::Ingest {
-                    group,
-                    row_generation,
-                    rows,
-                    done: Box::new(done),
-                });
-            }
-        }
-    }
-
-    /// The state store has the snapshot, synced. Now the log must say so, synced, before anybody hears.
-    fn installed(
-        &mut self,
-        arrival: Arrival,
-        installed: Result<(SnapshotMeta, Applied), String>,
-        context: &mut Context<Self>,
-    ) {
-        let Some(core) = &mut self.core else { return };
-        let group = self.seed.group;
-        let Arrival { from, view, sequence, rows } = arrival;
-        core.intake.ended(rows);
-        match installed {
-            Err(trouble) => {
-                tracing::error!(%group, %from, "the snapshot could not be installed: {trouble}");
-                let frame = SnapshotFrame::Refused { group, view };
-                snapshots::answer(&self.seed.shared, from, &frame);
-            }
-            Ok((meta, applied)) => {
-                tracing::info!(%group, index = %meta.index, "snapshot installed");
-                self.metrics.snapshots_installed.increment(1);
-                core.opened.row_generation = rows;
-                let frame = SnapshotFrame::Received { group, view, sequence, installed: true };
-                snapshots::answer(&self.seed.shared, from, &frame);
-                // The core's next Ready writes the mark; its acknowledgement leaves after the sync.
-                self.run(Event::SnapshotInstalled(meta, applied), context);
-            }
-        }
-    }
-
     fn status(&self) -> Option<GroupStatus> {
         let core = self.core.as_ref()?;
         let status = core.driver.status();
@@ -585,6 +467,7 @@ impl GroupActor {
                     }
                     .into(),
                     active: peer.active,
+                    snapshot_percent: self.seed.shared.transfers.percent(self.seed.group, peer.id),
                 })
                 .collect(),
         })
@@ -764,8 +647,11 @@ impl GroupActor {
             {
                 self.installed(arrival, installed, context);
             }
-            GroupMessage::View(needed, generation, view) if generation == self.generation => {
-                self.transfer(needed, view, context);
+            GroupMessage::View(needed, generation, view, turn) if generation == self.generation => {
+                self.transfer(needed, view, turn, context);
+            }
+            GroupMessage::Stored(generation, rows, sequence) if generation == self.generation => {
+                self.stored(rows, sequence, context);
             }
             GroupMessage::StateFailed(generation, why)
                 if generation == self.generation && self.core.is_some() =>
@@ -774,6 +660,7 @@ impl GroupActor {
             }
             GroupMessage::Installed(..)
             | GroupMessage::View(..)
+            | GroupMessage::Stored(..)
             | GroupMessage::StateFailed(..) => {}
             GroupMessage::Status(reply) => {
                 let _ = reply.send(self.status());

@@ -9,7 +9,10 @@
 //! - whatever is told "not done" can never be done later.
 
 use super::clock::StampClock;
-use super::event::{Applied, ApplyItem, ConfirmedRead, Effects, Event, Lead, Now, ReplyTo, Route};
+use super::event::{
+    Applied, ApplyItem, ConfirmedRead, Effects, Event, Lead, Now, Offer, ReplyTo, Route,
+    SnapshotUse,
+};
 use super::payload::{Payload, PayloadKind, speaks};
 use super::proposals::Proposals;
 use super::reads::Reads;
@@ -190,10 +193,30 @@ impl Driver {
 
     /// Whether a snapshot of this leader is of use here.
     #[must_use]
-    pub fn wants_snapshot(&self, from: NodeId, term: Term, meta: &SnapshotMeta) -> bool {
-        term == self.raft.term()
-            && self.raft.leader() == Some(from)
-            && self.raft.check_snapshot(meta).is_ok()
+    pub fn use_of_snapshot(&self, from: NodeId, term: Term, meta: &SnapshotMeta) -> SnapshotUse {
+        let leader = self.raft.leader();
+        let is_current = term == self.raft.term() && leader == Some(from);
+        // A leader of the past that does not lead now either will not come back with it.
+        let is_past = term < self.raft.term() && leader.is_some_and(|leader| leader != from);
+        match self.raft.check_snapshot(meta) {
+            Ok(()) if is_current => SnapshotUse::Wanted,
+            Ok(()) if !is_past => SnapshotUse::NotNow,
+            _ => SnapshotUse::Never,
+        }
+    }
+
+    /// Whether a snapshot is to be sent to this peer, as far as the core knows.
+    #[must_use]
+    pub fn owes_snapshot(&self, peer: NodeId) -> bool {
+        let owes = |state| matches!(state, ProgressState::Snapshot(_));
+        self.raft.status().peers.iter().any(|one| one.id == peer && owes(one.state))
+    }
+
+    fn snapshot_offered(&mut self, offer: Offer, out: &mut Effects) {
+        match self.raft.snapshot_offered(offer.from, offer.term, &offer.meta) {
+            Ok(wanted) => out.offers.push((offer, wanted)),
+            Err(_) => out.rejected += 1,
+        }
     }
 
     /// Takes an event in, and says what is to be done.
@@ -217,6 +240,7 @@ impl Driver {
             Event::SnapshotInstalled(meta, applied) => {
                 self.snapshot_installed(meta, applied, out);
             }
+            Event::SnapshotOffered(offer) => self.snapshot_offered(offer, out),
             Event::Unreachable(peer) => self.raft.report_unreachable(peer),
             Event::Transfer(to) => self.transfer(to),
             Event::DiskLow(low) => self.disk_low = low,

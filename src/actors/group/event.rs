@@ -66,6 +66,32 @@ pub enum Event {
     DiskLow(bool),
     /// Give up the lead and take no more units: the node stops.
     Stop,
+    /// A leader of this term offers a snapshot; [`Effects::offers`] says whether it is of use.
+    SnapshotOffered(Offer),
+}
+
+/// A snapshot that is offered to this replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// By whom.
+    pub from: NodeId,
+    /// In which term.
+    pub term: crate::ids::Term,
+    /// Names the sender's read view.
+    pub view: u64,
+    /// What it stands for.
+    pub meta: SnapshotMeta,
+}
+
+/// What a replica thinks of a snapshot that it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotUse {
+    /// It is of use.
+    Wanted,
+    /// It may be of use, but not from this leader in this term: there is a newer offer, or will be.
+    NotNow,
+    /// It never will be.
+    Never,
 }
 
 /// What the apply thread tells of a replica's state machine.
@@ -134,6 +160,8 @@ pub struct Effects {
     pub rejected: u64,
     /// Messages that show that somebody has forgotten what it promised.
     pub alarms: Vec<crate::raft::StepError>,
+    /// Snapshots that were offered, and whether they are of use.
+    pub offers: Vec<(Offer, bool)>,
 }
 
 /// Who leads, as far as this replica knows.

@@ -9,5 +9,6 @@ pub mod payload;
 mod proposals;
 mod reads;
 pub mod recovered;
+mod snapshots;
 #[cfg(test)]
 mod tests;

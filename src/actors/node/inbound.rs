@@ -130,10 +130,9 @@ impl NodeInbound {
     }
 
     fn bulk(&self, from: NodeId, frame: SnapshotFrame) {
-        if let SnapshotFrame::Chunk { group, .. } = &frame {
-            let group = *group;
-            // Full: the sender does not hear of the chunk and gives the transfer up.
-            let _ = self.shared.try_send(group, GroupMessage::Snapshot(from, frame));
+        if frame.is_for_receiver() {
+            // Full: the chunk is missed when the next one comes, or the sender asks.
+            let _ = self.shared.try_send(frame.group(), GroupMessage::Snapshot(from, frame));
         }
     }
 }
@@ -157,6 +156,7 @@ impl Inbound for NodeInbound {
     fn connected(&self, peer: NodeId, _: &Hello, _: u16) {
         tracing::info!(%peer, "connected");
         metrics::peer_connected(peer, true);
+        self.shared.transfers.link(peer, true);
         self.tell_poller(PollerMessage::Connected(peer));
     }
 
@@ -188,6 +188,7 @@ impl Inbound for NodeInbound {
     fn disconnected(&self, peer: NodeId, reason: &str) {
         tracing::warn!(%peer, reason, "disconnected");
         metrics::peer_connected(peer, false);
+        self.shared.transfers.link(peer, false);
         // Nobody listening is fine.
         let _ = self.gone.send(peer);
         for group in self.shared.boards().into_keys() {

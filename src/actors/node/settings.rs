@@ -29,6 +29,8 @@ pub struct NodeSettings {
     pub workers: u16,
     /// Where the node stands; nodes of one zone may fail together.
     pub zone: Option<String>,
+    /// What all snapshots that this node sends may take together, bytes per second.
+    pub snapshot_bytes_per_second: u64,
     /// Commands that break things on purpose are taken.
     pub debug_commands: bool,
 }

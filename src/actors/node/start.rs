@@ -147,6 +147,7 @@ async fn serve(
 
     // Threads.
     let shared = Arc::new(Shared::new(node));
+    shared.transfers.set_rate(settings.snapshot_bytes_per_second);
     let (fatal, mut fatalities) = mpsc::unbounded_channel();
     let (tables, newest_table) = watch::channel(None);
     let apply = ApplyInbox::default();

@@ -88,6 +88,9 @@ pub(crate) struct Replica {
     pub(crate) lag: u64,
     /// Times its actor was restarted.
     pub(crate) restarts: u32,
+    /// How much of a snapshot the leader has sent it, if one is on its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot_percent: Option<u8>,
 }
 
 /// Asks, and prints.
@@ -207,6 +210,8 @@ fn group(id: u32, replicas: &BTreeMap<u32, &GroupStatus>) -> Group {
         replicas.iter().filter(|(_, one)| one.role == "leader").max_by_key(|(_, one)| one.term);
     let counting = leading.or_else(|| replicas.iter().max_by_key(|(_, one)| one.applied));
     let counted = |of: fn(&GroupStatus) -> u64| counting.map_or(0, |(_, one)| of(one));
+    let progress = leading.map(|(_, one)| one.progress.as_slice()).unwrap_or_default();
+    let snapshot = |node: u32| progress.iter().find(|peer| peer.node.0 == node)?.snapshot_percent;
     let replica = |(node, one): (&u32, &&GroupStatus)| Replica {
         node: *node,
         role: one.role.clone(),
@@ -216,6 +221,7 @@ fn group(id: u32, replicas: &BTreeMap<u32, &GroupStatus>) -> Group {
         last: one.last.0,
         lag: commit.saturating_sub(one.applied.0),
         restarts: one.restarts,
+        snapshot_percent: snapshot(*node),
     };
     Group {
         id,

@@ -73,6 +73,9 @@ fn group_row(group: &Group) -> Vec<String> {
         if replica.lag > 0 {
             text.push_str(&format!(" (lag {})", replica.lag));
         }
+        if let Some(percent) = replica.snapshot_percent {
+            text.push_str(&format!(" (snapshot {percent} %)"));
+        }
         if replica.restarts > 0 {
             text.push_str(&format!(" (restarted {}x)", replica.restarts));
         }

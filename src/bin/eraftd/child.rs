@@ -21,6 +21,8 @@ const LIVED: Duration = Duration::from_secs(10);
 pub(crate) struct Passed {
     /// `--debug-commands`.
     pub(crate) debug_commands: bool,
+    /// `--snapshot-rate`.
+    pub(crate) snapshot_rate: Option<u32>,
     /// `--log`.
     pub(crate) log: String,
 }
@@ -154,6 +156,9 @@ fn spawn(dir: &Path, whole: &Plan, node: &DevNode, passed: &Passed) -> Result<Ch
         .stderr(err);
     if passed.debug_commands {
         command.arg("--debug-commands");
+    }
+    if let Some(rate) = passed.snapshot_rate {
+        command.args(["--snapshot-rate", &rate.to_string()]);
     }
     command.spawn().map_err(|error| Trouble::file("start", &program, error))
 }

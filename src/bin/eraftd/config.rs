@@ -80,6 +80,10 @@ pub(crate) struct Config {
     #[arg(long, env = "ERAFT_ZONE", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) zone: Option<String>,
+    /// What all snapshots that this node sends to others may take together, MiB per second [default: 128].
+    #[arg(long, env = "ERAFT_SNAPSHOT_RATE", value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot_rate: Option<u32>,
     /// Take commands that break things on purpose (`eraftctl debug …`).
     #[arg(long, env = "ERAFT_DEBUG_COMMANDS", num_args = 0..=1, default_missing_value = "true",
           require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
@@ -113,6 +117,7 @@ macro_rules! each_setting {
             insecure_public,
             workers,
             zone,
+            snapshot_rate,
             debug_commands,
             pid_file,
             cluster

@@ -59,6 +59,9 @@ pub(crate) struct DevArguments {
     /// The nodes take commands that break things on purpose (`eraftctl debug …`).
     #[arg(long)]
     debug_commands: bool,
+    /// What all snapshots that a node sends to others may take together, MiB per second [default: 128].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    snapshot_rate: Option<u32>,
 }
 
 /// A checked and prepared dev cluster.
@@ -119,7 +122,11 @@ fn prepare(arguments: DevArguments, log: &str) -> Result<Dev, Trouble> {
     }
     certs::make(&dir, &plan)?;
     plan.write(&dir)?;
-    let passed = Passed { debug_commands: arguments.debug_commands, log: log.to_owned() };
+    let passed = Passed {
+        debug_commands: arguments.debug_commands,
+        snapshot_rate: arguments.snapshot_rate,
+        log: log.to_owned(),
+    };
     Ok(Dev { dir, plan, restart: arguments.restart, passed, _lock: lock })
 }
 

@@ -6,6 +6,7 @@ use crate::host_port::{Cluster, HostPort};
 use crate::trouble::Trouble;
 use eraft::actors::node::{NodeSettings, RedisTls};
 use eraft::ids::NodeId;
+use eraft::limits;
 use eraft::shard::Address;
 use std::net::{IpAddr, SocketAddr};
 
@@ -97,8 +98,19 @@ pub(crate) fn check(config: Config) -> Result<NodeSettings, Trouble> {
         redis_tls,
         workers: config.workers.unwrap_or(1).max(1),
         zone: config.zone,
+        snapshot_bytes_per_second: snapshot_rate(config.snapshot_rate)?,
         debug_commands: config.debug_commands == Some(true),
     })
+}
+
+fn snapshot_rate(mib: Option<u32>) -> Result<u64, Trouble> {
+    match mib {
+        None => Ok(limits::SNAPSHOT_BYTES_PER_SECOND_DEFAULT),
+        Some(0) => Err(Trouble::new(
+            "--snapshot-rate is 0: no follower that fell far behind would ever catch up",
+        )),
+        Some(mib) => Ok(u64::from(mib) * 1024 * 1024),
+    }
 }
 
 fn own_entry(cluster: &Cluster, node: u32) -> Result<&HostPort, Trouble> {

@@ -157,4 +157,6 @@ pub struct ReplicaProgress {
     pub state: String,
     /// It was heard from lately.
     pub active: bool,
+    /// How much of a snapshot has gone to it, if one is on its way.
+    pub snapshot_percent: Option<u8>,
 }

@@ -86,15 +86,15 @@ pub enum SnapshotFrame {
         /// No chunk follows.
         last: bool,
     },
-    /// The receiver has everything up to and including this chunk on its way to disk, and wants
-    /// the next; the sender waits for it (one window of chunks), which bounds memory.
+    /// The receiver has the chunks before `taken` in its store, and takes the next; the sender waits for it
+    /// (one window of chunks), which bounds memory.
     Received {
         /// The group.
         group: GroupId,
         /// The view.
         view: u64,
-        /// The newest chunk taken.
-        sequence: u64,
+        /// How many chunks.
+        taken: u64,
         /// The snapshot is installed durably.
         installed: bool,
     },
@@ -105,4 +105,47 @@ pub enum SnapshotFrame {
         /// The view.
         view: u64,
     },
+    /// The sender has this snapshot for the receiver; asked again whenever it may have missed something.
+    Offer {
+        /// The group.
+        group: GroupId,
+        /// The leader's term.
+        term: crate::ids::Term,
+        /// The view.
+        view: u64,
+        /// What the snapshot stands for.
+        meta: SnapshotMeta,
+    },
+    /// The answer to an offer that is of use, and to a chunk behind one that is missing: go on from
+    /// `next`.
+    Wanted {
+        /// The group.
+        group: GroupId,
+        /// The view.
+        view: u64,
+        /// The chunk to go on with; those before it have come in.
+        next: u64,
+        /// Chunks that are in the receiver's store.
+        taken: u64,
+    },
+}
+
+impl SnapshotFrame {
+    /// The group it is about.
+    #[must_use]
+    pub fn group(&self) -> GroupId {
+        match self {
+            Self::Chunk { group, .. }
+            | Self::Received { group, .. }
+            | Self::Refused { group, .. }
+            | Self::Offer { group, .. }
+            | Self::Wanted { group, .. } => *group,
+        }
+    }
+
+    /// Whether it is on its way to the receiver of a snapshot; the others are its answers.
+    #[must_use]
+    pub fn is_for_receiver(&self) -> bool {
+        matches!(self, Self::Chunk { .. } | Self::Offer { .. })
+    }
 }

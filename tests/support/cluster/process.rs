@@ -14,12 +14,12 @@ use super::start::Machinery;
 use super::turn::{Failure, Output, Part};
 use eraft::actors::apply::ApplyCommand;
 use eraft::actors::group::driver::Driver;
-use eraft::actors::group::event::{ApplyItem, Effects, Event, Now};
+use eraft::actors::group::event::{ApplyItem, Effects, Event, Now, Offer};
 use eraft::actors::snapshots::View;
 use eraft::ids::{GroupId, Index, NodeId, ReadyNumber};
 use eraft::limits;
 use eraft::net::message::SnapshotFrame;
-use eraft::raft::SnapshotNeeded;
+use eraft::raft::{Role, SnapshotNeeded};
 use eraft::store::state::{Command, StateStore};
 use eraft::store::wal::LogWrite;
 use eraft::time::MonoMillis;
@@ -67,6 +67,8 @@ pub(crate) struct Process {
     pub(crate) fetches: u64,
     /// Times that a log was cut off at its beginning.
     pub(crate) compactions: u64,
+    /// Times that a snapshot on its way out went on in the middle.
+    pub(crate) resumed: u64,
 }
 
 impl Process {
@@ -90,6 +92,7 @@ impl Process {
             outgoing: BTreeMap::new(),
             fetches: 0,
             compactions: 0,
+            resumed: 0,
         }
     }
 
@@ -166,9 +169,9 @@ impl Process {
         let mut effects = Effects::default();
         driver.handle(event, now, &mut effects);
         out.touched = Some(group);
-        self.carry_out(group, effects, &mut out)?;
+        self.carry_out(group, effects, now.mono, &mut out)?;
         if is_tick {
-            self.give_up_transfers(group, now.mono);
+            self.send_all(group, now.mono, &mut out)?;
         }
         Ok(Some(out))
     }
@@ -177,11 +180,22 @@ impl Process {
         &mut self,
         group: GroupId,
         effects: Effects,
+        now: MonoMillis,
         out: &mut Output,
     ) -> Result<(), Failure> {
         let generation = self.machinery.generation;
+        if effects.lead.is_some_and(|lead| lead.role != Role::Leader) {
+            let own = self.outgoing.iter_mut().filter(|((of, _), _)| *of == group);
+            own.for_each(|(_, transfer)| transfer.lead_lost(now));
+        }
+        for (offer, wanted) in &effects.offers {
+            self.offered(group, offer, *wanted, out);
+        }
         for needed in effects.snapshots {
             out.snapshots.push((group, needed));
+            if self.renew(group, needed, now, out)? {
+                continue;
+            }
             let sink = self.machinery.sink.clone();
             let reply = Box::new(move |view| sink.post(Mail::View(group, needed, view)));
             self.work.push(ApplyCommand::View { group, reply });
@@ -219,7 +233,7 @@ impl Process {
         Ok(())
     }
 
-    /// A frame of a snapshot: a chunk, or the answer to one.
+    /// A frame of a snapshot: an offer or a chunk, or the answer to one.
     fn frame(
         &mut self,
         from: NodeId,
@@ -227,24 +241,21 @@ impl Process {
         now: MonoMillis,
         out: &mut Output,
     ) -> Result<Option<(GroupId, Event)>, Failure> {
-        let group = match &frame {
-            SnapshotFrame::Chunk { .. } => {
-                self.chunk(from, frame, out);
-                return Ok(None);
+        let group = frame.group();
+        match frame {
+            SnapshotFrame::Offer { term, view, meta, .. } => {
+                let offer = Offer { from, term, view, meta };
+                return Ok(Some((group, Event::SnapshotOffered(offer))));
             }
-            SnapshotFrame::Received { group, .. } | SnapshotFrame::Refused { group, .. } => *group,
-        };
-        let Some(transfer) = self.outgoing.get_mut(&(group, from)) else { return Ok(None) };
-        match transfer.heard(&frame, now) {
-            Progress::Going => {
-                self.send_chunks(group, from, out)?;
-                Ok(None)
-            }
-            Progress::Ended { installed } => {
-                self.outgoing.remove(&(group, from));
-                Ok(Some((group, Event::SnapshotSent { peer: from, installed })))
+            SnapshotFrame::Chunk { .. } => self.chunk(from, frame, out),
+            answer => {
+                if let Some(transfer) = self.outgoing.get_mut(&(group, from)) {
+                    transfer.heard(&answer, now);
+                    self.send(group, from, now, out)?;
+                }
             }
         }
+        Ok(None)
     }
 
     fn read(
@@ -255,8 +266,8 @@ impl Process {
     ) -> Result<Option<(GroupId, Event)>, Failure> {
         match mail {
             Mail::View(group, needed, view) => self.transfer(group, needed, view, now, out),
-            Mail::Ingested(group, arrival, install) => {
-                self.ingested(group, arrival, install, out);
+            Mail::Stored(group, rows, sequence) => {
+                self.stored(group, rows, sequence, out);
                 Ok(None)
             }
             Mail::Installed(group, arrival, installed) => {
@@ -282,28 +293,65 @@ impl Process {
         let Some((view, meta)) = fitting else {
             return Ok(Some((group, Event::SnapshotSent { peer, installed: false })));
         };
+        if !driver.owes_snapshot(peer) {
+            return Ok(None);
+        }
         let term = driver.status().term;
-        let transfer = Outgoing::new(group, peer, term, meta, view, now);
+        // Views are numbered in each life of the node.
+        let name = self.machinery.generation.0 << 32 | view.id;
+        let transfer = Outgoing::new(group, peer, term, meta, (name, view), now);
         self.outgoing.insert((group, peer), transfer);
-        self.send_chunks(group, peer, out)?;
+        self.send(group, peer, now, out)?;
         Ok(None)
     }
 
-    fn send_chunks(&mut self, group: GroupId, to: NodeId, out: &mut Output) -> Result<(), Failure> {
+    /// Whether a snapshot that is on its way goes on for a peer that needs one in a new term.
+    fn renew(
+        &mut self,
+        group: GroupId,
+        needed: SnapshotNeeded,
+        now: MonoMillis,
+        out: &mut Output,
+    ) -> Result<bool, Failure> {
+        let Some(driver) = self.machinery.drivers.get(&group) else { return Ok(false) };
+        let transfer = self.outgoing.get_mut(&(group, needed.to));
+        let Some(transfer) = transfer.filter(|one| one.meta.index >= needed.index_min) else {
+            return Ok(false);
+        };
+        transfer.renewed(driver.status().term);
+        self.send(group, needed.to, now, out)?;
+        Ok(true)
+    }
+
+    /// Sends what may be sent of a snapshot.
+    fn send(
+        &mut self,
+        group: GroupId,
+        to: NodeId,
+        now: MonoMillis,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
         let Some(transfer) = self.outgoing.get_mut(&(group, to)) else { return Ok(()) };
-        let frames = transfer.frames(self.machinery.chunk_bytes).map_err(Failure::Disk)?;
+        let (frames, progress) =
+            transfer.frames(self.machinery.chunk_bytes, now).map_err(Failure::Disk)?;
         out.frames.extend(frames.into_iter().map(|frame| (to, frame)));
+        if let Progress::Ended { installed } = progress {
+            self.resumed += transfer.resumed();
+            self.outgoing.remove(&(group, to));
+            let ended = Event::SnapshotSent { peer: to, installed };
+            self.inbox.push_back(Inbound::Event(group, ended));
+        }
         Ok(())
     }
 
-    fn give_up_transfers(&mut self, group: GroupId, now: MonoMillis) {
-        let given_up = self
-            .outgoing
-            .extract_if(.., |(of, _), transfer| *of == group && transfer.is_given_up(now));
-        for ((_, peer), _) in given_up {
-            let ended = Event::SnapshotSent { peer, installed: false };
-            self.inbox.push_back(Inbound::Event(group, ended));
-        }
+    fn send_all(
+        &mut self,
+        group: GroupId,
+        now: MonoMillis,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let own: Vec<_> = self.outgoing.keys().filter(|(of, _)| *of == group).copied().collect();
+        own.into_iter().try_for_each(|(_, to)| self.send(group, to, now, out))
     }
 
     /// A turn of the log thread: one write and one sync for all that came meanwhile, or tidying up after

@@ -8,6 +8,7 @@ use eraft::actors::snapshots::View;
 use eraft::ids::{Generation, GroupId, Index};
 use eraft::net::message::Answer;
 use eraft::raft::{SnapshotMeta, SnapshotNeeded};
+use eraft::rows::RowGeneration;
 use eraft::shard::Table;
 use eraft::store::state::Command;
 use std::sync::{Arc, Mutex};
@@ -16,8 +17,8 @@ use std::sync::{Arc, Mutex};
 pub(crate) enum Mail {
     /// A view of the state is there, for a peer.
     View(GroupId, SnapshotNeeded, Result<View, String>),
-    /// A chunk's rows are in the store; if it was the last, what they stand for.
-    Ingested(GroupId, Arrival, Option<SnapshotMeta>),
+    /// A chunk, written to this life of the rows, is in the store.
+    Stored(GroupId, RowGeneration, u64),
     /// The rows are the state, or cannot become it.
     Installed(GroupId, Arrival, Result<(SnapshotMeta, Applied), String>),
 }
