@@ -101,6 +101,8 @@ pub const TICK: Duration = Duration::from_millis(50);
 pub const HEARTBEAT_TICKS: u32 = 2;
 /// Ticks without a leader before an election; the real time-out is random in [n, 2n).
 pub const ELECTION_TICKS: u32 = 16;
+/// Ticks in which nothing happens after which a group goes to sleep.
+pub const QUIET_TICKS: u32 = 40;
 
 /// How long a node goes on retrying a client's command before it answers with an error.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -124,4 +126,6 @@ const _: () = {
     assert!(KEY_BYTES_MAX + 64 < 65_535);
     // A follower hears several heartbeats before it may become impatient.
     assert!(HEARTBEAT_TICKS * 4 <= ELECTION_TICKS);
+    // Before a group falls asleep it is known who of its members is there.
+    assert!(ELECTION_TICKS < QUIET_TICKS);
 };

@@ -73,7 +73,7 @@ fn frame(entries: usize) -> RaftFrame {
             commit: Index(990),
         },
     };
-    RaftFrame { groups: vec![(GroupId(1), vec![append])] }
+    RaftFrame { groups: vec![(GroupId(1), vec![append])], pulse: None }
 }
 
 /// A frame for a peer with one append of so many entries.

@@ -69,6 +69,9 @@ table! {
     MEMORY = "eraft_memory_resident_bytes", Gauge, Bytes, "", "Resident memory of the process.";
     DISK_FREE = "eraft_disk_free_bytes", Gauge, Bytes, "", "Free space on the data directory's disk.";
     DISK_LOW = "eraft_disk_low", Gauge, Count, "", "1 while writes that grow data are refused for want of disk.";
+    PULSES = "eraft_liveness_messages_sent_total", Counter, Count, "", "Signs of life sent to other nodes.";
+    AWAKE = "eraft_groups_awake", Gauge, Count, "", "Replicas here that do not sleep.";
+    DISK_SLOW = "eraft_disk_slow", Gauge, Count, "", "1 while this node's disk keeps its log waiting, so that it should lead nothing.";
     TABLE_VERSION = "eraft_config_version", Gauge, Count, "", "The newest config table this node knows.";
 }
 
@@ -212,6 +215,28 @@ impl ApplyMetrics {
 }
 
 impl Default for ApplyMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The warden's handles.
+#[expect(missing_docs, reason = "each is explained in TABLE")]
+pub struct LivenessMetrics {
+    pub sent: Counter,
+    pub awake: Gauge,
+    pub slow: Gauge,
+}
+
+impl LivenessMetrics {
+    /// The handles.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { sent: counter!(PULSES), awake: gauge!(AWAKE), slow: gauge!(DISK_SLOW) }
+    }
+}
+
+impl Default for LivenessMetrics {
     fn default() -> Self {
         Self::new()
     }

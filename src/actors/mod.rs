@@ -10,6 +10,7 @@ pub mod clocks;
 pub mod config;
 mod gc;
 pub mod group;
+pub mod liveness;
 pub mod metrics;
 pub mod node;
 mod outbox;

@@ -89,5 +89,5 @@ fn by_group(messages: Vec<(GroupId, Message)>) -> RaftFrame {
             _ => groups.push((group, vec![message])),
         }
     }
-    RaftFrame { groups }
+    RaftFrame { groups, pulse: None }
 }

@@ -4,6 +4,7 @@
 use crate::actors::apply::Stats;
 use crate::actors::group::actor::{GroupActor, GroupMessage};
 use crate::actors::group::event::{Lead, ReplyTo};
+use crate::actors::liveness::{Alarms, Health, LogPulse, Watch};
 use crate::actors::peers::{Peers, frames_of};
 use crate::ids::{GroupId, NodeId, Term};
 use crate::kv::{Reply, ReplyError};
@@ -16,7 +17,7 @@ use crate::time::{MonoMillis, UnixMillis};
 use actix::Addr;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -53,6 +54,16 @@ pub struct Shared {
     pub disk_low: AtomicBool,
     /// The node stops: take nothing new.
     pub stopping: AtomicBool,
+    /// Which nodes live. Written by the endpoint's thread and the warden.
+    watch: Mutex<Watch>,
+    /// How the nodes are. Written by the warden.
+    health: RwLock<Arc<Health>>,
+    /// What the log thread is doing. Written by it.
+    pub log_pulse: LogPulse,
+    /// When groups that sleep want to be looked at. Written by their actors.
+    pub alarms: Alarms,
+    /// Replicas that are awake. Written by their actors.
+    pub awake: AtomicU64,
     start: Instant,
 }
 
@@ -146,8 +157,28 @@ impl Shared {
             answers_lost: AtomicU64::new(0),
             disk_low: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
+            watch: Mutex::default(),
+            health: RwLock::default(),
+            log_pulse: LogPulse::default(),
+            alarms: Alarms::default(),
+            awake: AtomicU64::new(0),
             start: Instant::now(),
         }
+    }
+
+    /// Which nodes live.
+    pub fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the nodes are.
+    pub fn health(&self) -> Arc<Health> {
+        self.health.read().expect("no panic while held").clone()
+    }
+
+    /// The nodes' health has changed; answers what it was before.
+    pub fn set_health(&self, health: Arc<Health>) -> Arc<Health> {
+        std::mem::replace(&mut *self.health.write().expect("no panic while held"), health)
     }
 
     /// Time since the node's start.

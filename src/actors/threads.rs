@@ -81,6 +81,11 @@ impl LogHandle {
         self.operate(group, generation, LogOp::SnapshotInstalled(meta)).await
     }
 
+    /// Has the log thread ask the disk for a sync. If that fails, the log fails, and says so.
+    pub fn probe(&self) {
+        let _ = self.0.call(Box::new(|log| drop(log.probe())));
+    }
+
     /// The node belongs to this cluster from now on; the log carries it, synced.
     ///
     /// # Errors
@@ -148,6 +153,14 @@ impl LogEvents for NodeLogEvents {
                 replica.addr.do_send(Event::Persisted(generation, number).into());
             }
         }
+    }
+
+    fn begins(&mut self) {
+        self.shared.log_pulse.begin(self.shared.mono());
+    }
+
+    fn ends(&mut self) {
+        self.shared.log_pulse.end(self.shared.mono());
     }
 
     fn wrote(&mut self, stats: &BatchStats) {

@@ -39,7 +39,9 @@
 //!     forgotten anything that was durable, start with [`Config::forgotten`]: the replica then says
 //!     nothing that counts, until its group has removed it and added it again as a learner.
 //! 12. **Watch the nodes**, if groups may sleep ([`Config::quiet_ticks`]): when a node dies, call
-//!     [`Raft::wake`] on what followed a leader there, and [`Raft::peer_returned`] when it is back.
+//!     [`Raft::leader_lost`] on what followed a leader there, and [`Raft::peer_returned`] when it is back.
+//!     What sleeps need not be ticked; the ticks that it missed must be made up for, before anything else
+//!     happens to it.
 //! 13. **Tell the time**, if leases are on ([`Config::lease`]): [`Raft::set_clock`] before the other
 //!     calls; and ask [`Raft::lease_holds`] again when the answer to a read by lease is ready.
 //!

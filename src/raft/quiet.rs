@@ -30,6 +30,12 @@ impl Raft {
         self.quiet
     }
 
+    /// Ticks since a leader was heard, a vote given, or an election begun.
+    #[must_use]
+    pub fn silent_ticks(&self) -> u32 {
+        self.election_elapsed
+    }
+
     /// Something happens, or may have: this replica counts time again, and if it leads, it says so
     /// with the next tick.
     pub fn wake(&mut self) {
@@ -40,6 +46,31 @@ impl Raft {
             }
         }
         self.quiet = false;
+    }
+
+    /// The node of this follower's leader is gone, or the leader there leads no more, as whoever watches
+    /// the nodes has found out: this replica counts time again, and stands for election in `after_ticks`
+    /// unless it hears a leader before. Candidates that come earlier are not held up for the old leader's
+    /// sake. Where leases rest on the follower's word, all of this waits until the word has expired.
+    ///
+    /// Nothing but an election can come of it if it is not true. A leader only wakes.
+    pub fn leader_lost(&mut self, after_ticks: u32) {
+        self.wake();
+        let bound = match self.config.lease {
+            Some(_) => self.bound_until.saturating_sub(self.ticks),
+            None => 0,
+        };
+        if let RoleState::Follower(leader) = &mut self.role
+            && leader.is_some()
+        {
+            if bound == 0 {
+                *leader = None;
+                self.lose_forwarded();
+            }
+            let bound = u32::try_from(bound).unwrap_or(u32::MAX);
+            let wait = bound.saturating_add(after_ticks.max(1));
+            self.election_timeout = self.election_elapsed.saturating_add(wait);
+        }
     }
 
     /// A node is back: a sleeping leader wakes if the replica there lacks anything.
@@ -104,7 +135,8 @@ impl Raft {
     ) -> Result<(), StepError> {
         self.follow(from)?;
         let same = self.log.last_index() == index && self.log.term(index) == Some(log_term);
-        if same && self.log.durable() == index && self.has_no_questions() {
+        let whole = !self.has_lost_state() && self.has_no_questions();
+        if same && self.log.durable() == index && whole {
             self.log.commit_to(index);
             self.quiet = true;
         } else {

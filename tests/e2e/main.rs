@@ -42,4 +42,5 @@ mod multi_key;
 mod redis_compare;
 mod run_contract;
 mod size;
+mod sleep;
 mod sync;

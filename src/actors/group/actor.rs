@@ -107,6 +107,10 @@ pub struct GroupActor {
     /// store still when the driver is built anew.
     newest_rows: RowGeneration,
     last_tick: Option<MonoMillis>,
+    /// The Raft clock, while the replica is awake.
+    ticking: Option<SpawnHandle>,
+    /// Ticks until the metrics are published again.
+    metrics_in: u32,
     /// Work was handed to the apply thread since the last tick that did not wake it.
     apply_unhurried: bool,
     /// The median of the voters' clocks, and when it was taken.
@@ -118,6 +122,9 @@ const MEDIAN_MILLIS: u64 = 5;
 
 /// Entries of which nobody waits for the replies are applied in no hurry, unless they are larger, bytes.
 const UNHURRIED_BYTES_MAX: usize = 64 * 1024;
+
+/// Ticks between two looks at what the metrics say, while the replica is awake.
+const METRICS_TICKS: u32 = 20;
 
 /// What a panic throws away.
 struct Core {
@@ -143,6 +150,8 @@ impl GroupActor {
             effects: Effects::default(),
             newest_rows: RowGeneration(0),
             last_tick: None,
+            ticking: None,
+            metrics_in: 0,
             apply_unhurried: false,
             median: None,
         }
@@ -200,6 +209,9 @@ impl GroupActor {
         self.seed.board.publish(core.driver.lead());
         self.core = Some(core);
         self.median = None;
+        self.keep_time(context);
+        let health = self.seed.shared.health();
+        self.run(Event::Health { health, spread_ticks: 1 }, context);
         // What it was not told while it was built.
         if self.seed.shared.disk_low.load(Relaxed) {
             self.run(Event::DiskLow(true), context);
@@ -218,9 +230,10 @@ impl GroupActor {
         if let Some(mut core) = self.core.take() {
             self.abandon(&mut core.driver);
         }
+        self.stop_time(context);
         self.metrics.restarts.increment(1);
         self.seed.board.restarts.fetch_add(1, Relaxed);
-        self.seed.board.publish(Lead {
+        self.publish(Lead {
             group: self.seed.group,
             role: Role::Follower,
             leader: None,
@@ -281,9 +294,61 @@ impl GroupActor {
         let effects = &mut self.effects;
         let handled = guarded(|| core.driver.handle(event, now, effects));
         match handled.and_then(|()| guarded(|| self.carry_out(context))) {
-            Ok(()) => {}
+            Ok(()) => self.keep_time(context),
             Err(panicked) => self.died(&format!("it panicked: {}", panicked.0), context),
         }
+    }
+
+    /// The clock runs exactly while the replica is awake: what sleeps has no timer, and costs nothing.
+    fn keep_time(&mut self, context: &mut Context<Self>) {
+        let Some(core) = &self.core else { return };
+        let shared = &self.seed.shared;
+        match (core.driver.is_asleep(), self.ticking) {
+            (false, None) => {
+                self.ticking = Some(context.run_interval(limits::TICK, Self::tick));
+                shared.awake.fetch_add(1, Relaxed);
+                shared.alarms.set(self.seed.group, None);
+            }
+            (true, Some(_)) if !core.driver.knows(&shared.health()) => {
+                // It was not told, because its mailbox was full.
+                let health = shared.health();
+                self.run(Event::Health { health, spread_ticks: 1 }, context);
+            }
+            (true, Some(_)) => {
+                self.stop_time(context);
+                if std::mem::take(&mut self.apply_unhurried) {
+                    self.seed.apply.hurry();
+                }
+                self.publish_metrics();
+                self.set_alarm();
+            }
+            // It was only looked at.
+            (true, None) => self.set_alarm(),
+            (false, Some(_)) => {}
+        }
+    }
+
+    fn stop_time(&mut self, context: &mut Context<Self>) {
+        if let Some(ticking) = self.ticking.take() {
+            context.cancel_future(ticking);
+            self.seed.shared.awake.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn set_alarm(&mut self) {
+        let now = self.now();
+        let Some(core) = &self.core else { return };
+        self.seed.shared.alarms.set(self.seed.group, core.driver.wants_waking(now));
+    }
+
+    /// Tells who leads; the peers are told if it is this replica no more.
+    fn publish(&self, lead: Lead) {
+        let (board, shared) = (&self.seed.board, &self.seed.shared);
+        if board.leads() && lead.role != Role::Leader {
+            let term = crate::ids::Term(board.term());
+            shared.watch().lead_ended(self.seed.group, term, shared.mono());
+        }
+        board.publish(lead);
     }
 
     fn now(&mut self) -> Now {
@@ -318,6 +383,13 @@ impl GroupActor {
         }
         if self.core.is_some() {
             self.run(Event::Tick, context);
+        }
+        self.metrics_in = self.metrics_in.saturating_sub(1);
+        if self.metrics_in == 0 {
+            self.metrics_in = METRICS_TICKS;
+            if let Err(panicked) = guarded(|| self.publish_metrics()) {
+                self.died(&format!("it panicked: {}", panicked.0), context);
+            }
         }
     }
 
@@ -387,7 +459,7 @@ impl GroupActor {
             self.fetch(fetch, context);
         }
         if let Some(lead) = effects.lead {
-            self.seed.board.publish(lead);
+            self.publish(lead);
             self.metrics.lead_changes.increment(1);
             tracing::info!(
                 %group, role = %lead.role, term = %lead.term,
@@ -667,6 +739,7 @@ async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, BuildErr
     let mut config = raft::Config::new(node, u64::from_le_bytes(random));
     // Followers serve no reads, so they need not hear of each commit at once.
     config.eager_commit = false;
+    config.quiet_ticks = Some(limits::QUIET_TICKS);
     let voters = recovered.base.membership.voters.clone();
     let mut raft = Raft::new(config, restored(recovered, opened.applied.index))
         .map_err(|error| BuildError::Final(error.to_string()))?;
@@ -721,12 +794,6 @@ impl Actor for GroupActor {
             self.seed.board.failed.store(true, Relaxed);
             return;
         }
-        context.run_interval(limits::TICK, Self::tick);
-        context.run_interval(Duration::from_secs(1), |actor, context| {
-            if let Err(panicked) = guarded(|| actor.publish_metrics()) {
-                actor.died(&format!("it panicked: {}", panicked.0), context);
-            }
-        });
         match self.pause.take() {
             None => self.rebuild(context),
             Some(pause) => {
@@ -738,8 +805,11 @@ impl Actor for GroupActor {
 
 impl Supervised for GroupActor {
     fn restarting(&mut self, _: &mut Self::Context) {
-        // `started` runs next, and rebuilds.
+        // `started` runs next, and rebuilds. The context, and every timer in it, is a new one.
         self.core = None;
+        if self.ticking.take().is_some() {
+            self.seed.shared.awake.fetch_sub(1, Relaxed);
+        }
     }
 }
 

@@ -10,9 +10,11 @@
 
 use super::clock::StampClock;
 use super::event::{Applied, ApplyItem, ConfirmedRead, Effects, Event, Lead, Now, ReplyTo, Route};
+use super::neighbours::Neighbours;
 use super::payload::{Payload, PayloadKind, speaks};
 use super::proposals::Proposals;
 use super::reads::Reads;
+use crate::actors::liveness::Health;
 #[cfg(feature = "controls")]
 use crate::controls::{Control, active};
 use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber, Term};
@@ -24,6 +26,7 @@ use crate::raft::{
 use crate::store::wal::{LogOp, LogWrite};
 use crate::time::{MonoMillis, UnixMillis};
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// While so many entries of this leader are not committed yet, further units wait to be put into one
 /// entry together, until there are enough for a full one (RFC 896, Nagle, with entries for segments).
@@ -33,6 +36,8 @@ const ENTRIES_IN_FLIGHT: usize = 2;
 const FULL_ENTRY_UNITS: usize = 64;
 /// How long the leader waits for a tick entry that expires keys before it proposes another.
 const DUE_RETRY_MILLIS: u64 = 1_000;
+/// A group that sleeps looks at least this often whether a key is due, if it has any that expire.
+const ALARM_MILLIS_MAX: u64 = 60_000;
 /// What an entry takes besides its commands, bytes: more than its header.
 const ENTRY_SLACK_BYTES: usize = 1024;
 /// So much log a replica keeps even if nobody is known to need it, bytes: a follower that is away for
@@ -62,6 +67,9 @@ pub struct Driver {
     due_entry: Option<(Index, MonoMillis)>,
     disk_low: bool,
     stopping: bool,
+    neighbours: Neighbours,
+    /// Up to when the core has counted time.
+    ticked_at: Option<MonoMillis>,
     log: LogSpan,
     log_floor: u64,
 }
@@ -146,6 +154,8 @@ impl Driver {
             due_entry: None,
             disk_low: false,
             stopping: false,
+            neighbours: Neighbours::new(group, node),
+            ticked_at: None,
             log: LogSpan::default(),
             log_floor: LOG_FLOOR_BYTES,
         }
@@ -198,6 +208,7 @@ impl Driver {
 
     /// Takes an event in, and says what is to be done.
     pub fn handle(&mut self, event: Event, now: Now, out: &mut Effects) {
+        self.catch_up(now.mono);
         match event {
             Event::Tick => self.tick(now),
             Event::Peer(messages) => self.step(messages, out),
@@ -217,6 +228,8 @@ impl Driver {
             Event::SnapshotInstalled(meta, applied) => {
                 self.snapshot_installed(meta, applied, out);
             }
+            // While it sleeps nothing is on its way that could be lost.
+            Event::Unreachable(_) if self.raft.is_quiet() => {}
             Event::Unreachable(peer) => self.raft.report_unreachable(peer),
             Event::Transfer(to) => self.transfer(to),
             Event::DiskLow(low) => self.disk_low = low,
@@ -224,8 +237,53 @@ impl Driver {
                 self.stopping = true;
                 self.raft.step_down();
             }
+            Event::Health { health, spread_ticks } => {
+                self.neighbours.learn(&mut self.raft, health, spread_ticks);
+            }
+            Event::LeadEnded { leader, term } => {
+                self.neighbours.lead_ended(&mut self.raft, leader, term);
+            }
         }
         self.turn(now, out);
+        self.neighbours.keep_watch(&mut self.raft);
+    }
+
+    /// Whether nothing has to be done here until something happens: no ticks are needed.
+    #[must_use]
+    pub fn is_asleep(&self) -> bool {
+        self.raft.is_quiet()
+            && self.raft.applied_index() == self.raft.last_index()
+            && self.unsynced.is_empty()
+            && self.queued.is_empty()
+            && self.reads.units() == 0
+            && self.due_entry.is_none()
+    }
+
+    /// Whether this is how it takes the nodes to be.
+    #[must_use]
+    pub fn knows(&self, health: &Arc<Health>) -> bool {
+        self.neighbours.knows(health)
+    }
+
+    /// When a leader that sleeps has to expire a key, by the clock of `now`.
+    #[must_use]
+    pub fn wants_waking(&self, now: Now) -> Option<MonoMillis> {
+        let due = self.next_due.filter(|_| self.lead.role == Role::Leader)?;
+        let wait = now.median.map_or(0, |median| due.0.saturating_sub(median.0));
+        // Clocks are set now and then.
+        Some(MonoMillis(now.mono.0.saturating_add(wait.clamp(1, ALARM_MILLIS_MAX))))
+    }
+
+    /// A core that sleeps is not ticked, but it promised things for so many ticks.
+    fn catch_up(&mut self, now: MonoMillis) {
+        let tick = u64::try_from(limits::TICK.as_millis()).expect("a tick is short");
+        let missed = self.ticked_at.map_or(0, |at| now.since(at)) / tick;
+        if self.raft.is_quiet() && missed > 0 {
+            for _ in 0..missed.min(u64::from(limits::ELECTION_TICKS)) {
+                self.raft.tick();
+            }
+            self.ticked_at = Some(now);
+        }
     }
 
     /// Hands the lead over, unless the target is silent or behind: it would hold up every proposal for an
@@ -242,7 +300,10 @@ impl Driver {
     }
 
     fn tick(&mut self, now: Now) {
-        self.raft.tick();
+        if !self.raft.is_quiet() {
+            self.raft.tick();
+            self.ticked_at = Some(now.mono);
+        }
         // An entry whose lead was lost may never come: do not wait for it for ever.
         if self.due_entry.is_some_and(|(_, at)| now.mono.since(at) > DUE_RETRY_MILLIS) {
             self.due_entry = None;

@@ -1,11 +1,13 @@
 //! What a group's driver is told, and what it wants done. Plain values: the actor carries them between
 //! the driver and the threads and sockets, the simulator between the driver and its models.
 
-use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber};
+use crate::actors::liveness::Health;
+use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber, Term};
 use crate::net::message::{Answer, Unit, UnitId, Work};
 use crate::raft::{Entry, Message, Role, SnapshotMeta};
 use crate::store::wal::LogWrite;
 use crate::time::{MonoMillis, UnixMillis};
+use std::sync::Arc;
 
 /// The time at which an event is handled.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +68,20 @@ pub enum Event {
     DiskLow(bool),
     /// Give up the lead and take no more units: the node stops.
     Stop,
+    /// The nodes' health has changed.
+    Health {
+        /// How they are now.
+        health: Arc<Health>,
+        /// Elections of the groups concerned may be spread over so many ticks.
+        spread_ticks: u32,
+    },
+    /// A node says that it led this group until a term, and leads it no more.
+    LeadEnded {
+        /// That node.
+        leader: NodeId,
+        /// The last term of its lead.
+        term: Term,
+    },
 }
 
 /// What the apply thread tells of a replica's state machine.
@@ -146,5 +162,5 @@ pub struct Lead {
     /// The leader.
     pub leader: Option<NodeId>,
     /// The term.
-    pub term: crate::ids::Term,
+    pub term: Term,
 }

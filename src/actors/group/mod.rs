@@ -5,6 +5,7 @@ mod clock;
 pub mod driver;
 pub mod event;
 pub mod intake;
+mod neighbours;
 pub mod payload;
 mod proposals;
 mod reads;

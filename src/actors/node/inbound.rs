@@ -9,9 +9,9 @@ use crate::actors::poller::{Poller, PollerMessage};
 use crate::actors::router::{Router, worker_of};
 use crate::actors::shared::{Shared, Undelivered};
 use crate::codec;
-use crate::ids::{GroupId, NodeId};
+use crate::ids::{GroupId, NodeId, TableVersion};
 use crate::net::message::{
-    Answer, Outcome, PeerMessage, RaftFrame, Refusal as UnitRefusal, SnapshotFrame, Unit,
+    Answer, Outcome, PeerMessage, Pulse, RaftFrame, Refusal as UnitRefusal, SnapshotFrame, Unit,
 };
 use crate::net::quic::{Inbound, Requester, Responder};
 use crate::net::tls::Role;
@@ -48,6 +48,9 @@ impl NodeInbound {
         for frame in frames {
             match codec::decode::<RaftFrame>(frame) {
                 Ok(frame) => {
+                    if let Some(pulse) = frame.pulse {
+                        self.pulse(from, &pulse);
+                    }
                     for (group, mut messages) in frame.groups {
                         // Nobody speaks for another.
                         messages.retain(|message| message.from == from);
@@ -65,6 +68,16 @@ impl NodeInbound {
         }
     }
 
+    fn pulse(&self, from: NodeId, pulse: &Pulse) {
+        let (wall, now) = (self.shared.wall(), self.shared.mono());
+        self.shared.clocks.heard(from, pulse.clock, wall, now);
+        self.shared.watch().heard(from, pulse, now);
+        let known = self.shared.routing().map_or(TableVersion(0), |r| r.table().version);
+        if pulse.table > known {
+            self.tell_poller(PollerMessage::Offered(from, pulse.table));
+        }
+    }
+
     fn control(&self, from: NodeId, message: PeerMessage) {
         match message {
             PeerMessage::Forward(units) => self.forwarded(from, units),
@@ -76,11 +89,6 @@ impl NodeInbound {
                 for (worker, answers) in by_worker {
                     self.shared.deliver(ReplyTo::Worker(worker), answers);
                 }
-            }
-            PeerMessage::Health { clock, table, .. } => {
-                let (wall, now) = (self.shared.wall(), self.shared.mono());
-                self.shared.clocks.heard(from, clock, wall, now);
-                self.tell_poller(PollerMessage::Offered(from, table));
             }
             PeerMessage::TableRequest { known } => {
                 self.tell_poller(PollerMessage::Asked(from, known));
@@ -157,7 +165,6 @@ impl Inbound for NodeInbound {
     fn connected(&self, peer: NodeId, _: &Hello, _: u16) {
         tracing::info!(%peer, "connected");
         metrics::peer_connected(peer, true);
-        self.tell_poller(PollerMessage::Connected(peer));
     }
 
     fn frames(&self, from: NodeId, lane: Lane, frames: Vec<Bytes>) {

@@ -9,6 +9,7 @@ use super::settings::NodeSettings;
 use crate::actors::apply::{Applier, ApplyInbox, ApplyThread, Live};
 use crate::actors::gc::{GcSeed, GcWorker};
 use crate::actors::group::event::Event;
+use crate::actors::liveness::{Warden, WardenSeed};
 use crate::actors::metrics;
 use crate::actors::poller::{Poller, PollerSeed};
 use crate::actors::redis::{PortKind, PortSettings, Registry, bind};
@@ -282,14 +283,9 @@ async fn serve(
             }
         });
     }
-    let seed = PollerSeed {
-        shared: shared.clone(),
-        host: host.clone(),
-        tables: newest_table,
-        plan,
-        boot,
-        info,
-    };
+    let seed =
+        PollerSeed { shared: shared.clone(), host: host.clone(), tables: newest_table, plan, info };
+    Warden::start_here(WardenSeed { shared: shared.clone(), log: host.log.clone(), boot });
     let poller = Poller::start_here(seed, router.clone());
     let _ = birthplace.poller.set(poller.clone());
     let _ = inbound.poller.set(poller);

@@ -9,7 +9,7 @@ use crate::actors::node::Host;
 use crate::actors::router::Router;
 use crate::actors::shared::Shared;
 use crate::actors::supervision::{Restarts, guarded};
-use crate::ids::{BootId, GroupId, NodeId, TableVersion};
+use crate::ids::{GroupId, NodeId, TableVersion};
 use crate::net::message::PeerMessage;
 use crate::shard::{Author, ConfigCommand, ConfigRequest, InitPlan, NodeInfo, Routing, Table};
 use actix::prelude::*;
@@ -21,8 +21,6 @@ use tokio::sync::watch;
 
 /// Between two looks at everything.
 const STEP: Duration = Duration::from_millis(100);
-/// Steps between two words to the peers on how this node is.
-const HEALTH_STEPS: u32 = 10;
 /// Steps between two attempts to tell the config group this node's addresses, or the plan.
 const TELL_STEPS: u32 = 10;
 
@@ -35,8 +33,6 @@ pub(crate) enum PollerMessage {
     Asked(NodeId, TableVersion),
     /// A table, from a peer.
     Learned(Arc<Table>),
-    /// A peer connected: tell it how we are.
-    Connected(NodeId),
     /// This node was founded.
     Founded(InitPlan),
 }
@@ -56,8 +52,6 @@ pub(crate) struct PollerSeed {
     pub tables: watch::Receiver<Option<Arc<Table>>>,
     /// The plan this node was founded by.
     pub plan: Option<InitPlan>,
-    /// The life of this process.
-    pub boot: BootId,
     /// How this node can be reached.
     pub info: NodeInfo,
 }
@@ -119,20 +113,18 @@ impl Poller {
             boards.iter().filter_map(|(group, board)| Some((*group, board.leader()?))).collect();
         let running: BTreeSet<GroupId> = boards.keys().copied().collect();
         let connected = shared.peers.connected();
+        let health = shared.health();
         let told = Told {
             now: shared.mono(),
             node: shared.node,
             connected: &connected,
+            health: &health,
+            disk_low: shared.disk_low.load(Relaxed),
             leaders: &leaders,
             replicas: &running,
         };
         for step in self.follow.step(&told) {
             self.carry_out(step);
-        }
-        if self.steps.is_multiple_of(HEALTH_STEPS) {
-            for peer in connected {
-                self.tell_health(peer);
-            }
         }
         if self.steps.is_multiple_of(TELL_STEPS) {
             self.tell_config(own);
@@ -169,20 +161,6 @@ impl Poller {
                 let _ = shared.try_send(group, Event::Transfer(to));
             }
         }
-    }
-
-    fn tell_health(&self, peer: NodeId) {
-        let shared = &self.seed.shared;
-        let leads = shared.boards();
-        let leads = leads.iter().filter(|(_, board)| board.leads()).map(|(group, _)| *group);
-        let health = PeerMessage::Health {
-            boot: self.seed.boot,
-            clock: shared.wall(),
-            disk_low: shared.disk_low.load(Relaxed),
-            table: self.follow.known(),
-            leads: leads.collect(),
-        };
-        let _ = shared.peers.control(peer, &health);
     }
 
     /// As the leader of a config group without a table: the plan. Once per start: our addresses.
@@ -244,7 +222,6 @@ impl Handler<PollerMessage> for Poller {
                 }
             }
             PollerMessage::Learned(table) => poller.follow.learn(table),
-            PollerMessage::Connected(peer) => poller.tell_health(peer),
             PollerMessage::Founded(plan) => {
                 poller.found(&plan);
                 poller.seed.plan = Some(plan);

@@ -1,5 +1,6 @@
 //! What the poller decides: a plain struct, told the time and what is known, that says what to do next.
 
+use crate::actors::liveness::Health;
 use crate::ids::{GroupId, NodeId, TableVersion};
 use crate::shard::{LeaderPlan, Table};
 use crate::time::MonoMillis;
@@ -8,6 +9,8 @@ use std::sync::Arc;
 
 /// Between two looks at who leads what, milliseconds.
 const PLACEMENT_MILLIS: u64 = 2_000;
+/// Leads handed over at one look: each wakes a group.
+const TRANSFERS_MAX: usize = 32;
 /// A node is taken for well when it has been connected for this long, milliseconds: a lead is not
 /// handed to one that comes and goes.
 const WELL_MILLIS: u64 = 4_000;
@@ -23,6 +26,10 @@ pub(super) struct Told<'a> {
     pub node: NodeId,
     /// The peers connected now.
     pub connected: &'a [NodeId],
+    /// How the nodes are.
+    pub health: &'a Health,
+    /// The disk here is nearly full.
+    pub disk_low: bool,
     /// Who leads each group with a replica here.
     pub leaders: &'a BTreeMap<GroupId, NodeId>,
     /// The groups with a replica here.
@@ -122,10 +129,23 @@ impl Follow {
         alive.insert(told.node);
         // Who leads is alive, whatever the connection says.
         alive.extend(told.leaders.values());
-        for transfer in LeaderPlan::new(table, &alive, told.leaders).transfers(told.leaders) {
-            if transfer.from == told.node {
-                steps.push(Step::Transfer(transfer.group, transfer.to));
-            }
+        // A slow disk is no place for leads, unless all are slow.
+        let is_slow = |node: &NodeId| match told.health.peers.get(node) {
+            Some(peer) => peer.disk_slow,
+            None => *node == told.node && told.health.slow,
+        };
+        if !alive.iter().all(is_slow) {
+            alive.retain(|node| !is_slow(node));
+        }
+        // A disk that is nearly full keeps the leads it has, since it refuses writes, but gets no more.
+        let is_low = |node: &NodeId| match told.health.peers.get(node) {
+            Some(peer) => peer.disk_low,
+            None => *node == told.node && told.disk_low,
+        };
+        let transfers = LeaderPlan::new(table, &alive, told.leaders).transfers(told.leaders);
+        let own = transfers.iter().filter(|transfer| transfer.from == told.node);
+        for transfer in own.filter(|transfer| !is_low(&transfer.to)).take(TRANSFERS_MAX) {
+            steps.push(Step::Transfer(transfer.group, transfer.to));
         }
     }
 }
@@ -165,7 +185,9 @@ mod tests {
         leaders: &'a BTreeMap<GroupId, NodeId>,
         replicas: &'a BTreeSet<GroupId>,
     ) -> Told<'a> {
-        Told { now: MonoMillis(now), node: NodeId(1), connected, leaders, replicas }
+        static HEALTH: std::sync::LazyLock<Health> = std::sync::LazyLock::new(Health::default);
+        let (now, node, health) = (MonoMillis(now), NodeId(1), &*HEALTH);
+        Told { now, node, connected, health, disk_low: false, leaders, replicas }
     }
 
     #[test]

@@ -9,6 +9,6 @@ mod unit;
 pub use admin::{
     AdminRequest, AdminResponse, GroupStatus, NodeStatus, ReplicaProgress, TableAnswer,
 };
-pub use peer::{Identity, PeerMessage, RaftFrame, SnapshotFrame};
+pub use peer::{Identity, PeerMessage, Pulse, RaftFrame, SnapshotFrame};
 pub(crate) use unit::COMMAND_WRAPPING_BYTES;
 pub use unit::{Answer, Ask, Outcome, Refusal, Unit, UnitId, Work};

@@ -1,7 +1,7 @@
 //! What nodes say to each other, by lane.
 
 use super::unit::{Answer, Unit};
-use crate::ids::{BootId, ClusterId, GroupId, NodeId, TableVersion};
+use crate::ids::{BootId, ClusterId, GroupId, NodeId, TableVersion, Term};
 use crate::raft::{Message, SnapshotMeta};
 use crate::shard::{InitPlan, NodeInfo};
 use crate::time::UnixMillis;
@@ -13,6 +13,28 @@ use serde::{Deserialize, Serialize};
 pub struct RaftFrame {
     /// Per group, in the order in which they were sent.
     pub groups: Vec<(GroupId, Vec<Message>)>,
+    /// The sender's sign of life, now and then.
+    pub pulse: Option<Pulse>,
+}
+
+/// A node's sign of life, to each of its peers: it stands for the heartbeats of all groups that sleep.
+/// Nothing in it confirms a lead, a read or a commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pulse {
+    /// The sender's process.
+    pub boot: BootId,
+    /// Grows only while the sender's log can sync: one that cannot does not vouch for itself.
+    pub beat: u64,
+    /// The sender's disk is slow: it is no place for leads.
+    pub disk_slow: bool,
+    /// The sender's disk is nearly full.
+    pub disk_low: bool,
+    /// The sender's wall clock.
+    pub clock: UnixMillis,
+    /// The newest table the sender has applied or seen.
+    pub table: TableVersion,
+    /// Groups that the sender led until this term and leads no more, for some seconds after that.
+    pub ended: Vec<(GroupId, Term)>,
 }
 
 /// Control lane: requests and their answers. Nothing here is needed for safety.
@@ -22,19 +44,6 @@ pub enum PeerMessage {
     Forward(Vec<Unit>),
     /// What became of forwarded units.
     Answers(Vec<Answer>),
-    /// Sent every second and at connect: this node's clock and health.
-    Health {
-        /// The sender's process.
-        boot: BootId,
-        /// The sender's wall clock.
-        clock: UnixMillis,
-        /// The sender's disk is nearly full.
-        disk_low: bool,
-        /// The newest table the sender has applied or seen.
-        table: TableVersion,
-        /// The groups that the sender leads now.
-        leads: Vec<GroupId>,
-    },
     /// Asks for the newest table, if it is newer than `known`; answered by `Table`.
     TableRequest {
         /// What the asker has.
@@ -74,7 +83,7 @@ pub enum SnapshotFrame {
         /// The group.
         group: GroupId,
         /// The leader's term.
-        term: crate::ids::Term,
+        term: Term,
         /// Names the read view: chunks of two views never mix.
         view: u64,
         /// What the snapshot stands for.

@@ -198,6 +198,16 @@ impl<D: Disk> Log<D> {
         Ok(stats)
     }
 
+    /// Has the disk sync, although there may be nothing to sync: it tells whether it still can.
+    ///
+    /// # Errors
+    /// As [`Log::write`].
+    pub fn probe(&mut self) -> Result<(), LogError> {
+        self.usable()?;
+        let synced = self.head.file.sync_data();
+        self.try_to("sync", synced)
+    }
+
     /// Makes everything durable.
     pub(super) fn sync(&mut self) -> Result<(), LogError> {
         if self.synced_through + 1 < self.next_number {

@@ -110,6 +110,10 @@ pub struct BatchStats {
 pub trait LogEvents: Send + 'static {
     /// These writes are done, in the order in which they were handed in.
     fn done(&mut self, done: Vec<Done>);
+    /// The thread turns to the disk, for a write or for anything else.
+    fn begins(&mut self) {}
+    /// What had begun has ended.
+    fn ends(&mut self) {}
     /// A batch was written.
     fn wrote(&mut self, stats: &BatchStats);
     /// The log has failed and takes nothing any more; what was not reported as done may be on the disk
