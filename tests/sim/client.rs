@@ -27,7 +27,7 @@ pub(super) struct Client {
     pub(super) habit: Habit,
     /// Whom it takes for the leader.
     pub(super) target: usize,
-    /// What it may still begin.
+    /// What it may still begin; of one that is loyal: whether it goes on.
     pub(super) units: u32,
     /// What it does when there are no units left.
     pub(super) last: VecDeque<Vec<Operation>>,

@@ -45,10 +45,12 @@ impl Clients {
         let client = |position: usize| Client {
             number: position as u64 + 1,
             group: GROUPS[position % GROUPS.len()],
-            habit: match (position / GROUPS.len()).is_multiple_of(2) {
-                _ if position >= swarm.clients => Habit::Loyal,
-                true => Habit::Session,
-                false => Habit::Plain,
+            habit: if position >= swarm.clients {
+                Habit::Loyal
+            } else if (position / GROUPS.len()).is_multiple_of(2) {
+                Habit::Session
+            } else {
+                Habit::Plain
             },
             target: position % nodes,
             units: swarm.units,
@@ -296,11 +298,10 @@ impl Clients {
     /// Who asks this node and no other about a group, and waits for nothing at the moment.
     pub(crate) fn loyal_to(&self, node: NodeId, group: GroupId) -> Vec<usize> {
         let is_one = |client: &Client| {
-            let (target, idle) = (client.target + 1, client.doing.is_none());
             client.habit == Habit::Loyal
                 && client.group == group
-                && target == node.0 as usize
-                && idle
+                && client.target == node.0 as usize - 1
+                && client.doing.is_none()
         };
         (0..self.all.len()).filter(|at| is_one(&self.all[*at])).collect()
     }

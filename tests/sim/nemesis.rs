@@ -163,6 +163,7 @@ impl World {
         let pause = self.faults.between(1_000, 400_000);
         let long = self.faults.between(900_000, 3_500_000);
         let room = self.faults.below(12) * 1024;
+        // Only a write of several sectors can be torn, and few are so large without padding.
         let within_large = self.swarm.padding > 0;
         let node = &mut self.nodes[id.0 as usize - 1];
         let kind = match fault {

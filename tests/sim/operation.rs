@@ -37,7 +37,7 @@ impl Operation {
         }
     }
 
-    /// A read of any key.
+    /// A read of a text or a number.
     pub(crate) fn read(group: GroupId, chance: &mut Chance) -> Self {
         let name = match chance.below(3) {
             0 => chance.pick(&NUMBERS),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 /// The unit in which a file's un-synced bytes are kept, bytes.
 pub(super) const PAGE: usize = 4096;
 /// The unit that a disk writes whole, bytes.
-const SECTOR: usize = 512;
+pub const SECTOR: usize = 512;
 
 /// What happens to everything that was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ mod sim;
 #[cfg(test)]
 mod conformance;
 
-pub use crash::Crash;
+pub use crash::{Crash, SECTOR};
 pub use device::{Disk, File};
 pub use real::{RealDisk, RealFile};
 pub use sim::{SimDisk, SimFile};

@@ -20,13 +20,11 @@ use eraft::ids::{GroupId, Index, NodeId, ReadyNumber};
 use eraft::limits;
 use eraft::net::message::SnapshotFrame;
 use eraft::raft::SnapshotNeeded;
+use eraft::store::disk::SECTOR;
 use eraft::store::state::{Command, StateStore};
 use eraft::store::wal::LogWrite;
 use eraft::time::MonoMillis;
 use std::collections::{BTreeMap, VecDeque};
-
-/// What a disk writes whole.
-const SECTOR_BYTES: usize = 512;
 
 /// When a node says that a write is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -330,7 +328,7 @@ impl Process {
 
     /// Whether the next write is larger than what a disk writes whole.
     pub(crate) fn next_write_may_tear(&self) -> bool {
-        !self.written && self.writes.iter().map(LogWrite::cost).sum::<usize>() > SECTOR_BYTES
+        !self.written && self.writes.iter().map(LogWrite::cost).sum::<usize>() > SECTOR
     }
 
     fn take_batch(&mut self) -> Vec<LogWrite> {
