@@ -53,7 +53,19 @@ controls! {
     TornTailTooFar = "cut a torn tail too far",
     DamageAsTail = "take damage in the middle of the log for a tail",
     GoOnAfterFailedSync = "go on after a failed sync",
+    CountLearner = "count a learner",
+    CountObserver = "count an observer",
+    RelayedBeforeSync = "acknowledge to a secretary before the sync",
+    NewQuorumTooEarly = "use the new configuration's quorum too early",
+    LeaseWithoutMargin = "serve reads by a lease without a margin",
+    IgnoreIncarnation = "take another disk for the member that is gone",
     NameNotSynced = "leave the name of a new segment un-synced",
+    ServeAfterHandoff = "serve a bucket that was handed off",
+    AcceptWithoutHandoff = "accept a bucket that was not handed off",
+    CollectBeforeAcceptance = "forget what was handed off before it is accepted",
+    LoseTailOfChanges = "leave the last changes out of a move",
+    ForgetSessionsOnMove = "leave the sessions out of a move",
+    AdoptOlderTable = "begin a move by an older table",
 }
 
 thread_local! {

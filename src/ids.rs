@@ -87,6 +87,25 @@ id!(
     "boot"
 );
 
+/// The era of a group: the first begins with its birth, and each recovery from the loss of its majority
+/// begins another. Replicas of different eras have nothing to say to each other.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Era {
+    /// How many recoveries there were.
+    pub number: u32,
+    /// Drawn at random by the recovery that began it, so that two recoveries on two nodes never pass for
+    /// one; 0 in the first era.
+    pub mark: u64,
+}
+
+impl fmt::Display for Era {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "era {}", self.number)
+    }
+}
+
 impl GroupId {
     /// The group that keeps the config table.
     pub const CONFIG: GroupId = GroupId(0);

@@ -46,6 +46,22 @@ pub const WAL_BATCH_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A chunk of a snapshot or a migration, bytes of rows (a single larger row goes alone).
 pub const CHUNK_BYTES: usize = 512 * 1024;
+/// Chunks of a snapshot sent and not yet in the receiver's store, which takes no more at a time.
+pub const SNAPSHOT_WINDOW_CHUNKS: u64 = 3;
+/// The rate limit of all snapshots that a node sends, by default, bytes per second.
+pub const SNAPSHOT_BYTES_PER_SECOND_DEFAULT: u64 = 128 * 1024 * 1024;
+/// A receiver of a snapshot that says nothing for this long is asked where it stands.
+pub const SNAPSHOT_QUIET: Duration = Duration::from_secs(2);
+/// A view of the state is kept for a receiver that takes nothing for this long: until a link that broke
+/// stands again, or a node has restarted. A view holds back the store's compaction.
+pub const SNAPSHOT_VIEW_KEPT: Duration = Duration::from_secs(60);
+/// The same while this node does not lead: it may be elected again at once, or somebody else soon.
+pub const SNAPSHOT_VIEW_KEPT_WITHOUT_LEAD: Duration = Duration::from_secs(10);
+/// A receiver may lose all it has taken, by a restart, so many times in one transfer.
+pub const SNAPSHOT_RESTARTS_MAX: u32 = 8;
+/// What one transfer has heard and not yet read: answers and changes of the link. Full: dropped, asked
+/// again after [`SNAPSHOT_QUIET`].
+pub const SNAPSHOT_ANSWERS_MAX: usize = 64;
 /// Rows applied and not yet written to the state store, bytes; over it apply pauses.
 pub const OVERLAY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Where the state writer stops collecting one batch, bytes.
@@ -101,6 +117,29 @@ pub const TICK: Duration = Duration::from_millis(50);
 pub const HEARTBEAT_TICKS: u32 = 2;
 /// Ticks without a leader before an election; the real time-out is random in [n, 2n).
 pub const ELECTION_TICKS: u32 = 16;
+/// How long a leader may serve reads on the word of a quorum, from the sending of the heartbeat that the
+/// quorum answered. Those who gave their word keep it for an election time-out of their own clocks.
+pub const LEASE: Duration = Duration::from_millis(600);
+/// Ticks between two signs of life from one node to another.
+pub const PULSE_TICKS: u32 = 2;
+/// Ticks between two looks at what the metrics say.
+pub const METRICS_TICKS: u32 = 20;
+/// Ticks in which nothing happens after which a group goes to sleep.
+pub const QUIET_TICKS: u32 = 40;
+
+/// Ticks that a secretary may leave a question unanswered, or a peer that it serves without progress.
+pub const RELAY_TICKS: u32 = 4;
+/// Peers that one secretary serves for one group.
+pub const RELAY_TARGETS_MAX: usize = 64;
+/// Observers of one group, and likewise its secretaries.
+pub const HELPERS_MAX: usize = 32;
+
+/// Replicas of one group, learners and those on their way in or out among them.
+pub const MEMBERS_MAX: usize = 64;
+/// A learner that lacks more entries than this is not made a voter: it would only be missing from the quorum.
+pub const PROMOTION_LAG_MAX: u64 = 2_000;
+/// Lives of disks that a cluster has barred, of all its nodes together.
+pub const BARRED_MAX: usize = 16_384;
 
 /// How long a node goes on retrying a client's command before it answers with an error.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -122,6 +161,20 @@ const _: () = {
     assert!(ENTRY_BYTES_MAX < UNCOMMITTED_BYTES_MAX);
     // The prefix of a row, the hash and the key together stay below the store's 65,535.
     assert!(KEY_BYTES_MAX + 64 < 65_535);
+    // A receiver is asked many times before its view is let go.
+    assert!(SNAPSHOT_QUIET.as_secs() * 8 <= SNAPSHOT_VIEW_KEPT.as_secs());
     // A follower hears several heartbeats before it may become impatient.
     assert!(HEARTBEAT_TICKS * 4 <= ELECTION_TICKS);
+    // What a lost secretary holds up is on its way again well before anybody becomes impatient.
+    assert!(RELAY_TICKS + HEARTBEAT_TICKS < ELECTION_TICKS);
+    // Whoever is bound may have been at the end of a tick that came half a tick late, and its clock may
+    // run a fifth faster.
+    assert!(
+        LEASE.as_millis() * 6 / 5
+            <= TICK.as_millis() * (ELECTION_TICKS as u128 - 2) + TICK.as_millis() / 2
+    );
+    // A lease is renewed several times before it ends.
+    assert!(TICK.as_millis() * HEARTBEAT_TICKS as u128 * 4 <= LEASE.as_millis());
+    // Before a group falls asleep it is known who of its members is there.
+    assert!(ELECTION_TICKS < QUIET_TICKS);
 };

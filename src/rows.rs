@@ -4,6 +4,7 @@
 //! group u32 BE │ generation u32 BE │ space u8 │ ...
 //!                                     0 meta   │ name                      the machine's own rows
 //!                                     1 data   │ bucket u16 BE │ epoch u32 BE │ hash 48 bit BE │ key
+//!                                     2 marks  │ move u64 BE │ ...              what changed during a move
 //! ```
 //!
 //! A *generation* is one life of a replica's whole state: installing a snapshot fills a new one and then
@@ -35,6 +36,7 @@ pub struct RowGeneration(pub u32);
 
 const META: u8 = 0;
 const DATA: u8 = 1;
+const MARKS: u8 = 2;
 
 /// The start of every key of one generation of one group.
 #[must_use]
@@ -69,6 +71,15 @@ pub fn bucket_prefix(
     key
 }
 
+/// The start of every row that marks a change during the move of this number.
+#[must_use]
+pub fn marks_prefix(group: GroupId, generation: RowGeneration, number: u64) -> Vec<u8> {
+    let mut key = generation_prefix(group, generation);
+    key.push(MARKS);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
 /// Where a key belongs, read back from its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowHome {
@@ -78,6 +89,8 @@ pub struct RowHome {
     pub generation: RowGeneration,
     /// For a data row, the bucket and its epoch.
     pub bucket: Option<(Bucket, Epoch)>,
+    /// For a mark, the number of the move.
+    pub marks: Option<u64>,
 }
 
 /// Reads a key's prefix; `None` if it is no key of ours.
@@ -85,15 +98,18 @@ pub struct RowHome {
 pub fn home(key: &[u8]) -> Option<RowHome> {
     let group = GroupId(u32::from_be_bytes(key.get(0..4)?.try_into().ok()?));
     let generation = RowGeneration(u32::from_be_bytes(key.get(4..8)?.try_into().ok()?));
-    let bucket = match *key.get(8)? {
-        META => None,
-        DATA => Some((
-            Bucket(u16::from_be_bytes(key.get(9..11)?.try_into().ok()?)),
-            Epoch(u32::from_be_bytes(key.get(11..15)?.try_into().ok()?)),
-        )),
+    let mut home = RowHome { group, generation, bucket: None, marks: None };
+    match *key.get(8)? {
+        META => {}
+        DATA => {
+            let bucket = Bucket(u16::from_be_bytes(key.get(9..11)?.try_into().ok()?));
+            let epoch = Epoch(u32::from_be_bytes(key.get(11..15)?.try_into().ok()?));
+            home.bucket = Some((bucket, epoch));
+        }
+        MARKS => home.marks = Some(u64::from_be_bytes(key.get(9..17)?.try_into().ok()?)),
         _ => return None,
-    };
-    Some(RowHome { group, generation, bucket })
+    }
+    Some(home)
 }
 
 /// The smallest key greater than every key that starts with `prefix`.
@@ -120,12 +136,15 @@ mod tests {
     fn a_key_says_where_it_lives() {
         let (group, generation) = (GroupId(7), RowGeneration(3));
         let data = bucket_prefix(group, generation, Bucket(16_383), Epoch(9));
-        assert_eq!(
-            home(&data),
-            Some(RowHome { group, generation, bucket: Some((Bucket(16_383), Epoch(9))) })
-        );
+        let nowhere = RowHome { group, generation, bucket: None, marks: None };
+        let bucket = Some((Bucket(16_383), Epoch(9)));
+        assert_eq!(home(&data), Some(RowHome { bucket, ..nowhere }));
         let meta = meta_key(group, generation, b"applied");
-        assert_eq!(home(&meta), Some(RowHome { group, generation, bucket: None }));
+        assert_eq!(home(&meta), Some(nowhere));
+        let mark = marks_prefix(group, generation, 77);
+        assert_eq!(home(&mark), Some(RowHome { marks: Some(77), ..nowhere }));
+        assert!(data < mark && mark < prefix_end(&generation_prefix(group, generation)));
+        assert_eq!(home(&mark[..16]), None);
         assert!(meta < data && data < prefix_end(&generation_prefix(group, generation)));
         assert_eq!(home(&data[..14]), None);
     }

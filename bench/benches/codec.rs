@@ -4,9 +4,9 @@ use bytes::Bytes;
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use eraft::codec;
-use eraft::ids::{GroupId, Index, NodeId, Term};
+use eraft::ids::{Era, GroupId, Index, NodeId, Term};
 use eraft::kv::{Command, Condition, EntryBuilder, EntryReader, Expiry, SessionRef};
-use eraft::net::message::RaftFrame;
+use eraft::net::message::{GroupMessages, RaftFrame};
 use eraft::raft::{Entry, EntryKind, Message, MessageBody};
 use eraft::time::UnixMillis;
 
@@ -73,7 +73,9 @@ fn frame(entries: usize) -> RaftFrame {
             commit: Index(990),
         },
     };
-    RaftFrame { groups: vec![(GroupId(1), vec![append])] }
+    let (group, era, disk) = (GroupId(1), Era::default(), None);
+    let messages = GroupMessages { group, era, disk, messages: vec![append] };
+    RaftFrame { groups: vec![messages], pulse: None }
 }
 
 /// A frame for a peer with one append of so many entries.

@@ -71,6 +71,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
         warm_up: Duration::ZERO,
         time: Duration::from_secs(options.limit),
         threads: 1,
+        rate: None,
     };
     let back = Instant::now();
     let follower = Server::start(line[0].as_ref(), &line[1..], &work.path().join("follower.log"))?;

@@ -181,6 +181,7 @@ async fn measure(
         warm_up: Duration::from_secs_f64(options.warm_up),
         time: Duration::from_secs_f64(options.seconds),
         threads: options.threads,
+        rate: None,
     };
     let processes = system.processes.clone();
     let cpu =

@@ -177,17 +177,25 @@ impl Dev {
 
     /// Asks the cluster.
     pub async fn status(&self) -> Result<Status> {
+        let document = self.ctl(&["--timeout", "10", "status"]).await?;
+        serde_json::from_value(document).context("eraftctl status --json")
+    }
+
+    /// `eraftctl ARGS`, which must work: its document.
+    pub async fn ctl(&self, args: &[&str]) -> Result<serde_json::Value> {
         let output = tokio::process::Command::new(&self.programs.eraftctl)
             .arg("--dir")
             .arg(&self.folder)
-            .args(["--json", "--timeout", "10", "status"])
+            .arg("--json")
+            .args(args)
             .stdin(Stdio::null())
             .output()
             .await?;
         if !output.status.success() {
-            bail!("eraftctl status: {}", String::from_utf8_lossy(&output.stderr).trim());
+            let said = String::from_utf8_lossy(&output.stderr);
+            bail!("eraftctl {}: {}", args.join(" "), said.trim());
         }
-        serde_json::from_slice(&output.stdout).context("eraftctl status --json")
+        serde_json::from_slice(&output.stdout).context("eraftctl --json")
     }
 
     /// The node that leads the first data group.

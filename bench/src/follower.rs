@@ -59,6 +59,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
             warm_up: Duration::from_secs(2),
             time: Duration::from_secs_f64(options.seconds),
             threads: 1,
+            rate: None,
         };
         let cpu = {
             let processes: Vec<u32> =

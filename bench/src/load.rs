@@ -36,6 +36,16 @@ pub struct Load {
     pub time: Duration,
     /// Threads of the generator.
     pub threads: usize,
+    /// Requests per second of all connections together, at most.
+    pub rate: Option<f64>,
+}
+
+impl Load {
+    /// How often each connection sends its next pipeline, if the rate is limited.
+    fn pace(&self) -> Option<Duration> {
+        let pipelines = self.rate? / self.pipeline as f64;
+        Some(Duration::from_secs_f64(self.connections as f64 / pipelines))
+    }
 }
 
 /// What came of a load.
@@ -203,7 +213,13 @@ async fn connection(
     tally: &RefCell<Outcome>,
 ) {
     let mut keys = vec![0; load.pipeline];
+    // Connections begin at different times; one that is late goes on at once, and does not make up for it.
+    let mut next = Instant::now() + load.pace().unwrap_or_default().mul_f64(fastrand::f64());
     loop {
+        if let Some(pace) = load.pace() {
+            tokio::time::sleep_until(next.into()).await;
+            next = (next + pace).max(Instant::now());
+        }
         let sent = Instant::now();
         if sent >= span.end {
             return;

@@ -13,6 +13,7 @@ mod follower;
 mod idle;
 mod load;
 mod memory;
+mod moves;
 mod outside;
 mod port;
 mod process;
@@ -65,6 +66,8 @@ enum Command {
     Idle(idle::Options),
     /// How long a follower that missed a gigabyte takes to catch up while writes go on
     Catchup(catchup::Options),
+    /// Moves of buckets between groups under load
+    Moves(moves::Options),
     /// The disk's own rate of 4 KiB write + fdatasync
     Sync(disk::Options),
 }
@@ -102,6 +105,7 @@ async fn run(cli: Cli) -> anyhow::Result<bool> {
         Command::Memory(options) => memory::run(&cli.place, &options).await,
         Command::Idle(options) => idle::run(&cli.place, &options).await,
         Command::Catchup(options) => catchup::run(&cli.place, &options).await,
+        Command::Moves(options) => moves::run(&cli.place, &options).await,
         Command::Sync(options) => disk::run(&cli.place, &options),
     }
 }

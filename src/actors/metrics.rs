@@ -39,11 +39,21 @@ table! {
     PROPOSALS = "eraft_raft_proposals_total", Counter, Count, "group", "Entries proposed by this replica.";
     PROPOSED_UNITS = "eraft_raft_proposed_batches_total", Counter, Count, "group", "Client batches that went into these entries.";
     RAFT_OUT = "eraft_raft_messages_sent_total", Counter, Count, "group", "Raft messages sent.";
+    APPEND_BYTES = "eraft_raft_append_sent_bytes_total", Counter, Bytes, "group", "As a leader: bytes of entries sent, to followers and to secretaries.";
+    RELAYED_BYTES = "eraft_raft_relayed_bytes_total", Counter, Bytes, "group", "As a secretary: bytes of entries passed on to followers.";
+    OBSERVERS = "eraft_raft_observers", Gauge, Count, "group", "As a leader: observers that are fed.";
+    SECRETARIES = "eraft_raft_secretaries", Gauge, Count, "group", "As a leader: secretaries that answer.";
+    RELAYED_PEERS = "eraft_raft_relayed_peers", Gauge, Count, "group", "As a leader: peers whose entries go by a secretary.";
     RAFT_DROPPED = "eraft_raft_messages_dropped_total", Counter, Count, "group", "Peers' messages dropped because the group's mailbox was full.";
     RAFT_REJECTED = "eraft_raft_messages_rejected_total", Counter, Count, "group", "Peers' messages that did not fit: stale, strange, or for another.";
+    RAFT_OTHER_ERAS = "eraft_raft_messages_of_other_eras_total", Counter, Count, "group", "Batches of peers' messages refused because a recovery came between them and this replica.";
     SNAPSHOTS_SENT = "eraft_snapshots_sent_total", Counter, Count, "group", "Snapshots that a peer installed from here.";
     SNAPSHOTS_FAILED = "eraft_snapshots_failed_total", Counter, Count, "group", "Snapshot transfers that broke off.";
     SNAPSHOTS_INSTALLED = "eraft_snapshots_installed_total", Counter, Count, "group", "Snapshots installed here.";
+    SNAPSHOTS_RESUMED = "eraft_snapshots_resumed_total", Counter, Count, "group", "Times a snapshot sent from here went on in the middle, after a broken link, a lost chunk or a new term.";
+    SNAPSHOTS_ACTIVE = "eraft_snapshots_active", Gauge, Count, "", "Snapshots on their way from here.";
+    SNAPSHOT_BYTES_OUT = "eraft_snapshot_sent_bytes_total", Counter, Bytes, "group", "Bytes of rows sent in snapshots.";
+    SNAPSHOT_BYTES_IN = "eraft_snapshot_received_bytes_total", Counter, Bytes, "group", "Bytes of rows taken from snapshots.";
     RESTARTS = "eraft_actor_restarts_total", Counter, Count, "group", "Restarts of the group's actor after a panic.";
     KEYS = "eraft_keys", Gauge, Count, "group", "Keys stored.";
     DATA_BYTES = "eraft_data_bytes", Gauge, Bytes, "group", "Bytes of keys and values stored.";
@@ -58,17 +68,28 @@ table! {
     OVERLAY_BYTES = "eraft_state_overlay_bytes", Gauge, Bytes, "", "Rows applied and not yet written to the state store.";
     STATE_WRITES = "eraft_state_batches_total", Counter, Count, "", "Batches written to the state store.";
     FORWARDED = "eraft_proxy_forwarded_total", Counter, Count, "", "Client batches forwarded to another node.";
+    REDIRECTED = "eraft_proxy_redirected_total", Counter, Count, "", "Client batches sent on to another group, because their buckets had moved.";
     RETRIED = "eraft_proxy_retried_total", Counter, Count, "", "Client batches sent again.";
     SERVED = "eraft_proxy_served_total", Counter, Count, "", "Client batches received from other nodes.";
+    MOVES = "eraft_moves", Gauge, Count, "group", "As a leader: moves of buckets to this group that are under way.";
+    MOVES_WAITING = "eraft_moves_buckets_waiting", Gauge, Count, "group", "As a leader: buckets that should come and are in no move yet.";
+    MOVES_RATE = "eraft_moves_bytes_per_second", Gauge, Bytes, "group", "As a leader: bytes of moving buckets taken in per second, lately.";
     CONNECTIONS = "eraft_connections", Gauge, Count, "port", "Open client connections.";
     CONNECTED = "eraft_connections_total", Counter, Count, "port", "Client connections accepted.";
     REJECTED = "eraft_connections_rejected_total", Counter, Count, "port", "Client connections refused by the limit.";
     PROTOCOL_ERRORS = "eraft_protocol_errors_total", Counter, Count, "port", "Connections closed for a protocol error.";
     COMMANDS = "eraft_command_seconds", Histogram, Seconds, "command", "Time from a command's arrival to its reply, its pipeline's wait included.";
     PEER_CONNECTED = "eraft_peer_connected", Gauge, Count, "peer", "1 if this node is connected to the peer, else 0.";
+    PEER_STRANGER = "eraft_peer_stranger", Gauge, Count, "peer", "1 while that node is connected with another disk than the one that belongs to the cluster: it counts for nothing.";
     MEMORY = "eraft_memory_resident_bytes", Gauge, Bytes, "", "Resident memory of the process.";
     DISK_FREE = "eraft_disk_free_bytes", Gauge, Bytes, "", "Free space on the data directory's disk.";
     DISK_LOW = "eraft_disk_low", Gauge, Count, "", "1 while writes that grow data are refused for want of disk.";
+    PULSES = "eraft_liveness_messages_sent_total", Counter, Count, "", "Signs of life sent to other nodes.";
+    AWAKE = "eraft_groups_awake", Gauge, Count, "", "Replicas here that do not sleep.";
+    DISK_SLOW = "eraft_disk_slow", Gauge, Count, "", "1 while this node's disk keeps its log waiting, so that it should lead nothing.";
+    LEASES = "eraft_lease_reads_enabled", Gauge, Count, "", "1 if this node serves reads on leases.";
+    LEASED = "eraft_lease_reads_total", Counter, Count, "", "Client batches of reads served on a lease, without asking a quorum.";
+    LEASES_LATE = "eraft_lease_reads_late_total", Counter, Count, "", "Of these, batches whose lease had ended when their answers were ready, so that they were refused and tried again.";
     TABLE_VERSION = "eraft_config_version", Gauge, Count, "", "The newest config table this node knows.";
 }
 
@@ -114,9 +135,17 @@ pub struct GroupMetrics {
     pub proposed_units: Counter,
     pub messages_out: Counter,
     pub messages_rejected: Counter,
+    pub messages_of_other_eras: Counter,
+    pub append_bytes: Counter,
+    pub observers: Gauge,
+    pub secretaries: Gauge,
+    pub relayed_peers: Gauge,
     pub snapshots_sent: Counter,
     pub snapshots_failed: Counter,
     pub snapshots_installed: Counter,
+    pub snapshots_resumed: Counter,
+    pub snapshot_bytes_out: Counter,
+    pub snapshot_bytes_in: Counter,
     pub restarts: Counter,
     pub keys: Gauge,
     pub bytes: Gauge,
@@ -141,9 +170,17 @@ impl GroupMetrics {
             proposed_units: c(PROPOSED_UNITS),
             messages_out: c(RAFT_OUT),
             messages_rejected: c(RAFT_REJECTED),
+            messages_of_other_eras: c(RAFT_OTHER_ERAS),
+            append_bytes: c(APPEND_BYTES),
+            observers: g(OBSERVERS),
+            secretaries: g(SECRETARIES),
+            relayed_peers: g(RELAYED_PEERS),
             snapshots_sent: c(SNAPSHOTS_SENT),
             snapshots_failed: c(SNAPSHOTS_FAILED),
             snapshots_installed: c(SNAPSHOTS_INSTALLED),
+            snapshots_resumed: c(SNAPSHOTS_RESUMED),
+            snapshot_bytes_out: c(SNAPSHOT_BYTES_OUT),
+            snapshot_bytes_in: c(SNAPSHOT_BYTES_IN),
             restarts: c(RESTARTS),
             keys: g(KEYS),
             bytes: g(DATA_BYTES),
@@ -196,6 +233,7 @@ pub struct ApplyMetrics {
     pub commands: Counter,
     pub overlay: Gauge,
     pub batches: Counter,
+    pub leases_late: Counter,
 }
 
 impl ApplyMetrics {
@@ -207,6 +245,7 @@ impl ApplyMetrics {
             commands: counter!(APPLY_COMMANDS),
             overlay: gauge!(OVERLAY_BYTES),
             batches: counter!(STATE_WRITES),
+            leases_late: counter!(LEASES_LATE),
         }
     }
 }
@@ -217,10 +256,49 @@ impl Default for ApplyMetrics {
     }
 }
 
+/// The warden's handles.
+#[expect(missing_docs, reason = "each is explained in TABLE")]
+pub struct LivenessMetrics {
+    pub sent: Counter,
+    pub awake: Gauge,
+    pub slow: Gauge,
+    pub leases: Gauge,
+    pub leased: Counter,
+}
+
+impl LivenessMetrics {
+    /// The handles.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            sent: counter!(PULSES),
+            awake: gauge!(AWAKE),
+            slow: gauge!(DISK_SLOW),
+            leases: gauge!(LEASES),
+            leased: counter!(LEASED),
+        }
+    }
+}
+
+impl Default for LivenessMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the leader of a group says of moves to it.
+pub fn moves(group: GroupId, moves: usize, waiting: u32, bytes_per_second: u64) {
+    let name = group.0.to_string();
+    gauge!(MOVES, "group" => name.clone()).set(as_f64(moves as u64));
+    gauge!(MOVES_WAITING, "group" => name.clone()).set(f64::from(waiting));
+    gauge!(MOVES_RATE, "group" => name).set(as_f64(bytes_per_second));
+}
+
 /// A router's handles.
 pub struct RouterMetrics {
     forwarded: Counter,
     retried: Counter,
+    redirected: Counter,
 }
 
 impl std::fmt::Debug for RouterMetrics {
@@ -233,12 +311,21 @@ impl RouterMetrics {
     /// The handles.
     #[must_use]
     pub fn new() -> Self {
-        Self { forwarded: counter!(FORWARDED), retried: counter!(RETRIED) }
+        Self {
+            forwarded: counter!(FORWARDED),
+            retried: counter!(RETRIED),
+            redirected: counter!(REDIRECTED),
+        }
     }
 
     /// Units were forwarded.
     pub fn forwarded(&self, units: usize) {
         self.forwarded.increment(units as u64);
+    }
+
+    /// A unit was sent on, because its bucket had moved.
+    pub fn redirected(&self) {
+        self.redirected.increment(1);
     }
 
     /// A unit was sent again.
@@ -276,6 +363,11 @@ impl PortMetrics {
     }
 }
 
+/// Bytes that a secretary of a group passes on.
+pub fn relayed_bytes(group: GroupId) -> Counter {
+    counter!(RELAYED_BYTES, "group" => group.0.to_string())
+}
+
 /// The latency histogram of one command.
 pub fn command(name: &'static str) -> Histogram {
     histogram!(COMMANDS, "command" => name)
@@ -291,9 +383,26 @@ pub fn messages_dropped(group: GroupId, messages: usize) {
     counter!(RAFT_DROPPED, "group" => group.0.to_string()).increment(messages as u64);
 }
 
+/// Peers' messages that did not fit.
+pub fn messages_rejected(group: GroupId, messages: usize) {
+    if messages > 0 {
+        counter!(RAFT_REJECTED, "group" => group.0.to_string()).increment(messages as u64);
+    }
+}
+
+/// Snapshots on their way from here.
+pub fn snapshots_active(transfers: usize) {
+    gauge!(SNAPSHOTS_ACTIVE).set(as_f64(transfers as u64));
+}
+
 /// Whether a peer is connected.
 pub fn peer_connected(peer: NodeId, connected: bool) {
     gauge!(PEER_CONNECTED, "peer" => peer.0.to_string()).set(f64::from(u8::from(connected)));
+}
+
+/// A peer is (not) connected with another disk than the one that belongs to the cluster.
+pub fn peer_stranger(peer: NodeId, stranger: bool) {
+    gauge!(PEER_STRANGER, "peer" => peer.0.to_string()).set(f64::from(u8::from(stranger)));
 }
 
 /// The process as a whole; called now and then.

@@ -3,10 +3,10 @@
 
 use crate::actors::peers::frames_of;
 use crate::actors::shared::Shared;
-use crate::ids::{GroupId, NodeId};
-use crate::net::message::RaftFrame;
+use crate::ids::{Era, GroupId, Incarnation, NodeId};
+use crate::net::message::{GroupMessages, RaftFrame};
 use crate::net::wire::Lane;
-use crate::raft::{Message, MessageBody};
+use crate::raft::{Entry, Message, MessageBody};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -22,8 +22,19 @@ pub struct Outbox(Rc<RefCell<Inner>>);
 
 struct Inner {
     shared: Arc<Shared>,
-    waiting: BTreeMap<NodeId, Vec<(GroupId, Message)>>,
+    waiting: BTreeMap<NodeId, Vec<(Speaker, Message)>>,
     scheduled: bool,
+}
+
+/// Which replica of this node speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speaker {
+    /// Its group.
+    pub group: GroupId,
+    /// The era that it is in.
+    pub era: Era,
+    /// The disk by which it is known, if that is not the node's.
+    pub disk: Option<Incarnation>,
 }
 
 impl Outbox {
@@ -40,11 +51,11 @@ impl Outbox {
         })
     }
 
-    /// Takes messages of a group; they leave at the end of this turn.
-    pub fn push(&self, group: GroupId, messages: Vec<Message>) {
+    /// Takes messages of a replica; they leave at the end of this turn.
+    pub fn push(&self, speaker: Speaker, messages: Vec<Message>) {
         let mut inner = self.0.borrow_mut();
         for message in messages {
-            inner.waiting.entry(message.to).or_default().push((group, message));
+            inner.waiting.entry(message.to).or_default().push((speaker, message));
         }
         if !std::mem::replace(&mut inner.scheduled, true) {
             drop(inner);
@@ -61,7 +72,7 @@ impl Outbox {
         let mut inner = self.0.borrow_mut();
         inner.scheduled = false;
         for (peer, messages) in std::mem::take(&mut inner.waiting) {
-            for messages in frames_of(messages, |(_, message)| bytes_of(message)) {
+            for messages in frames_of(messages, |(.., message)| bytes_of(message)) {
                 inner.shared.sent.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 // A peer that is away or slow loses messages; Raft sends again.
                 let _ = inner.shared.peers.send(peer, Lane::Raft, &by_group(messages));
@@ -70,24 +81,36 @@ impl Outbox {
     }
 }
 
+/// More than anything takes besides its data, bytes.
+const FIXED: usize = 64;
+
 /// An upper bound of what a message takes in a frame, bytes.
 fn bytes_of(message: &Message) -> usize {
-    const FIXED: usize = 64;
     match &message.body {
-        MessageBody::Append { entries, .. } => {
-            FIXED + entries.iter().map(|entry| FIXED + entry.data.len()).sum::<usize>()
+        MessageBody::Append { entries, .. } | MessageBody::Relayed { entries, .. } => {
+            FIXED + bytes_of_entries(entries)
         }
+        MessageBody::Relay { entries, targets, .. } => {
+            FIXED * (1 + targets.len()) + bytes_of_entries(entries)
+        }
+        MessageBody::RelayReport { answers, .. } => FIXED * (1 + answers.len()),
         _ => FIXED,
     }
 }
 
-fn by_group(messages: Vec<(GroupId, Message)>) -> RaftFrame {
-    let mut groups: Vec<(GroupId, Vec<Message>)> = Vec::new();
-    for (group, message) in messages {
+fn bytes_of_entries(entries: &[Entry]) -> usize {
+    entries.iter().map(|entry| FIXED + entry.data.len()).sum()
+}
+
+fn by_group(messages: Vec<(Speaker, Message)>) -> RaftFrame {
+    let mut groups: Vec<GroupMessages> = Vec::new();
+    for (Speaker { group, era, disk }, message) in messages {
         match groups.last_mut() {
-            Some((last, messages)) if *last == group => messages.push(message),
-            _ => groups.push((group, vec![message])),
+            Some(last) if (last.group, last.era, last.disk) == (group, era, disk) => {
+                last.messages.push(message);
+            }
+            _ => groups.push(GroupMessages { group, era, disk, messages: vec![message] }),
         }
     }
-    RaftFrame { groups }
+    RaftFrame { groups, pulse: None }
 }

@@ -52,6 +52,11 @@ impl Peers {
         self.0.write().expect("no panic while held").insert(peer, handle);
     }
 
+    /// A peer is no more.
+    pub fn remove(&self, peer: NodeId) {
+        self.0.write().expect("no panic while held").remove(&peer);
+    }
+
     fn handle(&self, peer: NodeId) -> Result<PeerHandle, SendError> {
         let peers = self.0.read().expect("no panic while held");
         peers.get(&peer).cloned().ok_or(SendError::NotConnected)
@@ -66,6 +71,11 @@ impl Peers {
     pub fn connected(&self) -> Vec<NodeId> {
         let peers = self.0.read().expect("no panic while held");
         peers.iter().filter(|(_, handle)| handle.is_connected()).map(|(peer, _)| *peer).collect()
+    }
+
+    /// Whether a connection to the peer stands at the moment.
+    pub fn is_connected(&self, peer: NodeId) -> bool {
+        self.handle(peer).is_ok_and(|handle| handle.is_connected())
     }
 
     /// Queues a frame. Never waits.

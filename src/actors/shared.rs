@@ -1,11 +1,17 @@
 //! What all threads of a node share: who owns what, who leads what, and how to reach both. Read on every
 //! request, written seldom; each field has one writer, named beside it.
 
-use crate::actors::apply::Stats;
+use crate::actors::apply::{Holdings, Stats};
 use crate::actors::group::actor::{GroupActor, GroupMessage};
 use crate::actors::group::event::{Lead, ReplyTo};
+use crate::actors::guesses::Guesses;
+use crate::actors::hints::Hints;
+use crate::actors::identity::{Kinship, Links};
+use crate::actors::liveness::{Alarms, Health, LogPulse, Watch};
+use crate::actors::migrator::MoveReports;
 use crate::actors::peers::{Peers, frames_of};
-use crate::ids::{GroupId, NodeId, Term};
+use crate::actors::secretary::Secretaries;
+use crate::ids::{Era, GroupId, Incarnation, NodeId, Term};
 use crate::kv::{Reply, ReplyError};
 use crate::limits;
 use crate::net::message::{Answer, Outcome, PeerMessage};
@@ -14,10 +20,12 @@ use crate::raft::Role;
 use crate::shard::{ClusterView, GroupState, Routing};
 use crate::time::{MonoMillis, UnixMillis};
 use actix::Addr;
+use nix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, RwLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// See the module's first lines.
@@ -53,7 +61,36 @@ pub struct Shared {
     pub disk_low: AtomicBool,
     /// The node stops: take nothing new.
     pub stopping: AtomicBool,
-    start: Instant,
+    /// Which nodes live. Written by the endpoint's thread and the warden.
+    watch: Mutex<Watch>,
+    /// How the nodes are. Written by the warden.
+    health: RwLock<Arc<Health>>,
+    /// What the log thread is doing. Written by it.
+    pub log_pulse: LogPulse,
+    /// When groups that sleep want to be looked at. Written by their actors.
+    pub alarms: Alarms,
+    /// Replicas that are awake. Written by their actors.
+    pub awake: AtomicU64,
+    /// Who leads the groups that have no member here.
+    pub(crate) guesses: Guesses,
+    /// Which buckets have moved on since the table was made.
+    pub(crate) hints: Hints,
+    /// How far the moves are that are driven from here.
+    pub(crate) move_reports: MoveReports,
+    /// Raised whenever what a group here owns has changed, or what moves. Written by the apply thread.
+    pub holdings_changes: AtomicU64,
+    /// The secretaries here.
+    pub(crate) secretaries: Secretaries,
+    /// The disks that the connected peers said hello with. Written by the endpoint's thread.
+    pub links: Links,
+    /// Raised whenever a replica here learns of a new leader, or loses one, or comes to belong to its group,
+    /// or not. Written by their actors.
+    pub lead_changes: AtomicU64,
+    /// Reads are served on leases, where there are any. Written once, at start.
+    pub lease_reads: AtomicBool,
+    /// Units of reads that were. Written by the groups' actors.
+    pub lease_reads_served: AtomicU64,
+    start: Duration,
 }
 
 /// A replica on this node, as the rest of the node sees it.
@@ -82,21 +119,68 @@ pub struct Board {
     leader: AtomicU64,
     term: AtomicU64,
     leads: AtomicBool,
-    /// The replica was given up after too many panics.
+    /// It is an observer that may be asked to read.
+    observes: AtomicBool,
+    /// It is a copy for reading, and never belongs to its group.
+    pub observer: AtomicBool,
+    /// The replica was given up after too many panics, or must stay silent.
     pub failed: AtomicBool,
+    /// It must stay silent: its disk has forgotten what it promised.
+    pub forgotten: AtomicBool,
+    /// It belongs to its group, as far as it knows.
+    pub belongs: AtomicBool,
+    /// The disk by which it is known to its group; 0 until that is read from the log.
+    disk: AtomicU64,
+    /// The group was recovered without this replica.
+    pub left_behind: AtomicBool,
+    /// The group's era, once it is known.
+    era: RwLock<Era>,
     /// Restarts of its actor.
     pub restarts: AtomicU64,
     /// Counts of its state. Written by the apply thread.
     stats: RwLock<Stats>,
+    /// What it owns and what moves. Written by the apply thread.
+    holdings: RwLock<Arc<Holdings>>,
+    /// Somebody waits for them to change.
+    held: Notify,
 }
 
 impl Board {
+    /// Publishes what the group owns and what moves, as this replica has applied it.
+    pub fn set_holdings(&self, holdings: Holdings) {
+        let mut known = self.holdings.write().unwrap_or_else(PoisonError::into_inner);
+        *known = Arc::new(holdings);
+        drop(known);
+        self.held.notify_one();
+    }
+
+    /// What the group owns and what moves, as this replica has applied it.
+    pub fn holdings(&self) -> Arc<Holdings> {
+        self.holdings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Resolves when they have changed. For one waiter.
+    pub async fn holdings_changed(&self) {
+        self.held.notified().await;
+    }
+
     /// Publishes who leads.
     pub fn publish(&self, lead: Lead) {
         self.term.store(lead.term.0, Ordering::Relaxed);
         self.leads.store(lead.role == Role::Leader, Ordering::Relaxed);
         // 0 stands for "nobody": nodes are numbered from 1.
         self.leader.store(lead.leader.map_or(0, |node| u64::from(node.0)), Ordering::Release);
+    }
+
+    /// Publishes the disk by which the replica is known to its group.
+    pub fn set_disk(&self, disk: Incarnation) {
+        self.disk.store(disk.0, Ordering::Release);
+    }
+
+    /// The disk by which the replica is known to its group, once that is known here.
+    pub fn disk(&self) -> Option<Incarnation> {
+        let disk = self.disk.load(Ordering::Acquire);
+        (disk != 0).then_some(Incarnation(disk))
     }
 
     /// Who leads, as far as the replica knows.
@@ -108,6 +192,26 @@ impl Board {
     /// Whether this replica leads.
     pub fn leads(&self) -> bool {
         self.leads.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is an observer that may be asked to read.
+    pub fn observes(&self) -> bool {
+        self.observes.load(Ordering::Relaxed)
+    }
+
+    /// Publishes whether it is an observer that may be asked to read.
+    pub fn set_observes(&self, observes: bool) {
+        self.observes.store(observes, Ordering::Relaxed);
+    }
+
+    /// Publishes the group's era.
+    pub fn set_era(&self, era: Era) {
+        *self.era.write().expect("no panic while held") = era;
+    }
+
+    /// The group's era, as this replica knows it.
+    pub fn era(&self) -> Era {
+        *self.era.read().expect("no panic while held")
     }
 
     /// Publishes counts of the state.
@@ -146,13 +250,43 @@ impl Shared {
             answers_lost: AtomicU64::new(0),
             disk_low: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            start: Instant::now(),
+            watch: Mutex::default(),
+            health: RwLock::default(),
+            log_pulse: LogPulse::default(),
+            alarms: Alarms::default(),
+            awake: AtomicU64::new(0),
+            guesses: Guesses::default(),
+            hints: Hints::default(),
+            move_reports: MoveReports::default(),
+            holdings_changes: AtomicU64::new(0),
+            secretaries: Secretaries::default(),
+            links: Links::default(),
+            lead_changes: AtomicU64::new(0),
+            lease_reads: AtomicBool::new(false),
+            lease_reads_served: AtomicU64::new(0),
+            start: since_boot(),
         }
     }
 
-    /// Time since the node's start.
+    /// Which nodes live.
+    pub fn watch(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the nodes are.
+    pub fn health(&self) -> Arc<Health> {
+        self.health.read().expect("no panic while held").clone()
+    }
+
+    /// The nodes' health has changed; answers what it was before.
+    pub fn set_health(&self, health: Arc<Health>) -> Arc<Health> {
+        std::mem::replace(&mut *self.health.write().expect("no panic while held"), health)
+    }
+
+    /// Time since the node's start, with that in which the machine was suspended.
     pub fn mono(&self) -> MonoMillis {
-        MonoMillis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        let passed = since_boot().saturating_sub(self.start);
+        MonoMillis(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// This machine's wall clock.
@@ -225,15 +359,54 @@ impl Shared {
         fits
     }
 
+    /// Takes bytes of the node's budget for a part of what was admitted before.
+    pub fn keep_request_bytes(&self, bytes: usize) {
+        self.request_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Gives back what was taken.
     pub fn give_request_bytes(&self, bytes: usize) {
         self.request_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Who leads a group, as far as is known here: by its replica here, or, without a member here that
+    /// has seen an election, by guess.
+    pub fn leader(
+        &self,
+        group: GroupId,
+        board: Option<&Arc<Board>>,
+        routing: Option<&Routing>,
+    ) -> Option<NodeId> {
+        let info = routing.and_then(|routing| routing.table().groups.get(&group));
+        let is_member = info.is_none_or(|info| info.replicas.contains(&self.node));
+        match (board, info) {
+            (Some(board), _) if board.leads() => Some(self.node),
+            (Some(board), _) if is_member && board.term() > 0 => board.leader(),
+            (board, None) => board?.leader(),
+            (_, Some(info)) => Some(self.guesses.leader(group, info)),
+        }
     }
 
     /// A replica was started.
     pub fn add_replica(&self, group: GroupId, replica: Replica) {
         self.groups.write().expect("no panic while held").insert(group, replica);
         self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// A replica is no more.
+    pub fn remove_replica(&self, group: GroupId) {
+        self.groups.write().expect("no panic while held").remove(&group);
+        self.revision.fetch_add(1, Ordering::Release);
+    }
+
+    /// What the peer that said hello with this disk is to this node.
+    pub fn kinship(&self, node: NodeId, disk: Incarnation) -> Kinship {
+        self.routing().map_or(Kinship::Unknown, |routing| Kinship::of(routing.table(), node, disk))
+    }
+
+    /// What the connected peer is to this node.
+    pub fn kinship_of(&self, node: NodeId) -> Kinship {
+        self.links.disk(node).map_or(Kinship::Unknown, |disk| self.kinship(node, disk))
     }
 
     /// Messages between nodes: sent, received.
@@ -248,8 +421,14 @@ impl Shared {
             term: Term(replica.board.term()),
             leader: replica.board.leader(),
         };
-        let groups =
+        let mut groups: BTreeMap<GroupId, GroupState> =
             self.replicas().iter().map(|(group, replica)| (*group, state(replica))).collect();
+        for (group, info) in &table.groups {
+            let state = groups.entry(*group).or_default();
+            if !info.replicas.contains(&self.node) && state.leader != Some(self.node) {
+                state.leader = Some(self.guesses.leader(*group, info));
+            }
+        }
         let alive = self.peers.connected().into_iter().collect();
         Some(ClusterView::new(table, self.node, alive, groups))
     }
@@ -304,6 +483,14 @@ impl Shared {
             self.deliver(to, answers);
         }
     }
+}
+
+/// Time since the machine's boot. It never runs backwards, and goes on while the machine is suspended, so
+/// that nothing that was promised for a while seems to hold afterwards.
+fn since_boot() -> Duration {
+    let time =
+        clock_gettime(ClockId::CLOCK_BOOTTIME).expect("every Linux since 2.6.39 has this clock");
+    Duration::from(time)
 }
 
 /// Puts an error in the place of each reply: the answer is too long for any frame.

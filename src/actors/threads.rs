@@ -1,12 +1,12 @@
 //! The node's plain threads (log, state, apply) as the actors see them: handles to send work by, and the
 //! callbacks that bring completions back.
 
-use crate::actors::apply::{ApplyCommand, ApplyInbox, ApplySink, Stats};
+use crate::actors::apply::{ApplyCommand, ApplyInbox, ApplySink, Holdings, Stats};
 use crate::actors::group::actor::GroupMessage;
 use crate::actors::group::event::{Applied, Event, ReplyTo};
 use crate::actors::metrics::{ApplyMetrics, LogMetrics};
 use crate::actors::shared::Shared;
-use crate::ids::{ClusterId, Generation, GroupId, Index, ReadyNumber};
+use crate::ids::{ClusterId, Generation, GroupId, Incarnation, Index, ReadyNumber};
 use crate::net::message::Answer;
 use crate::raft::{Entry, HardState, Membership, SnapshotMeta};
 use crate::shard::Table;
@@ -16,7 +16,9 @@ use crate::store::state::{
 };
 use crate::store::wal::{
     self, BatchStats, Done, Log, LogError, LogEvents, LogOp, LogReader, LogWrite, RecoveredGroup,
+    Standing,
 };
+use crate::time::MonoMillis;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -47,15 +49,33 @@ impl LogHandle {
         self.0.reader()
     }
 
-    /// What the log holds of a group, with everything submitted before.
+    /// What the log holds of a group whose state has applied everything up to `applied`, with everything
+    /// submitted before.
     ///
     /// # Errors
     /// When it cannot be read, or the thread has stopped.
-    pub async fn recover(&self, group: GroupId) -> Result<Option<RecoveredGroup>, String> {
-        self.call(move |log| log.recover_group(group).map_err(|error| error.to_string())).await?
+    pub async fn recover(
+        &self,
+        group: GroupId,
+        applied: Index,
+    ) -> Result<Option<RecoveredGroup>, String> {
+        self.call(move |log| log.recover_group(group, applied).map_err(|error| error.to_string()))
+            .await?
     }
 
-    /// Records a newborn group, synced.
+    /// What the log knows of a group's life here, and the disk by which the replica is known if that is not
+    /// the node's.
+    ///
+    /// # Errors
+    /// When the thread has stopped.
+    pub async fn standing(
+        &self,
+        group: GroupId,
+    ) -> Result<(Standing, Option<Incarnation>), String> {
+        self.call(move |log| log.standing(group)).await
+    }
+
+    /// Records a newborn replica, and the disk by which it is known if that is not the node's; synced.
     ///
     /// # Errors
     /// When it cannot be written, or the thread has stopped.
@@ -64,8 +84,29 @@ impl LogHandle {
         group: GroupId,
         generation: Generation,
         founders: Membership,
+        identity: Option<Incarnation>,
     ) -> Result<(), String> {
-        self.operate(group, generation, LogOp::Born(founders)).await
+        let ops = [Some(LogOp::Born(founders)), identity.map(LogOp::Identity)];
+        let ops = ops.into_iter().flatten();
+        let write = |op| LogWrite { op: Some(op), ..empty(group, generation) };
+        self.write(ops.map(write).collect()).await
+    }
+
+    /// Records that the replica is no more, synced.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the thread has stopped.
+    pub async fn died(&self, group: GroupId, generation: Generation) -> Result<(), String> {
+        self.operate(group, generation, LogOp::Dead).await
+    }
+
+    /// Every group that should be here is. If something was lost once, and nobody knew whose, that is over as
+    /// soon as nobody is left who may have lost it: answers whether it is.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the thread has stopped.
+    pub async fn mend(&self) -> Result<bool, String> {
+        self.call(|log| log.mend().map_err(|error| error.to_string())).await?
     }
 
     /// Records that a group's state is an installed snapshot, synced.
@@ -81,6 +122,26 @@ impl LogHandle {
         self.operate(group, generation, LogOp::SnapshotInstalled(meta)).await
     }
 
+    /// Makes a replica its group's only voter, synced; all that it has is committed then.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the thread has stopped.
+    pub async fn decree(
+        &self,
+        group: GroupId,
+        generation: Generation,
+        entry: Entry,
+        hard_state: HardState,
+    ) -> Result<(), String> {
+        let (entries, hard_state) = (vec![entry], Some(hard_state));
+        self.write(vec![LogWrite { entries, hard_state, ..empty(group, generation) }]).await
+    }
+
+    /// Has the log thread ask the disk for a sync. If that fails, the log fails, and says so.
+    pub fn probe(&self) {
+        let _ = self.0.call(Box::new(|log| drop(log.probe())));
+    }
+
     /// The node belongs to this cluster from now on; the log carries it, synced.
     ///
     /// # Errors
@@ -89,22 +150,21 @@ impl LogHandle {
         self.call(move |log| log.set_cluster(cluster).map_err(|error| error.to_string())).await?
     }
 
-    async fn operate(
+    /// Records a turn in a group's life, synced.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the thread has stopped.
+    pub async fn operate(
         &self,
         group: GroupId,
         generation: Generation,
         op: LogOp,
     ) -> Result<(), String> {
-        let write = LogWrite {
-            group,
-            generation,
-            number: ReadyNumber(0),
-            entries: Vec::<Entry>::new(),
-            hard_state: None::<HardState>,
-            op: Some(op),
-            must_sync: true,
-        };
-        self.call(move |log| log.write(&[write]).map(|_| ()).map_err(|error| error.to_string()))
+        self.write(vec![LogWrite { op: Some(op), ..empty(group, generation) }]).await
+    }
+
+    async fn write(&self, batch: Vec<LogWrite>) -> Result<(), String> {
+        self.call(move |log| log.write(&batch).map(|_| ()).map_err(|error| error.to_string()))
             .await?
     }
 
@@ -118,6 +178,19 @@ impl LogHandle {
         });
         self.0.call(work).map_err(|_| "the log thread has stopped".to_owned())?;
         receive.await.map_err(|_| "the log thread has stopped".to_owned())
+    }
+}
+
+/// A write of nothing, to be synced.
+fn empty(group: GroupId, generation: Generation) -> LogWrite {
+    LogWrite {
+        group,
+        generation,
+        number: ReadyNumber(0),
+        entries: Vec::new(),
+        hard_state: None,
+        op: None,
+        must_sync: true,
     }
 }
 
@@ -148,6 +221,14 @@ impl LogEvents for NodeLogEvents {
                 replica.addr.do_send(Event::Persisted(generation, number).into());
             }
         }
+    }
+
+    fn begins(&mut self) {
+        self.shared.log_pulse.begin(self.shared.mono());
+    }
+
+    fn ends(&mut self) {
+        self.shared.log_pulse.end(self.shared.mono());
     }
 
     fn wrote(&mut self, stats: &BatchStats) {
@@ -221,6 +302,10 @@ impl NodeSink {
 }
 
 impl ApplySink for NodeSink {
+    fn clock(&mut self) -> MonoMillis {
+        self.shared.mono()
+    }
+
     fn answers(&mut self, answers: Vec<(ReplyTo, Answer)>) {
         self.shared.deliver_all(answers);
     }
@@ -232,9 +317,18 @@ impl ApplySink for NodeSink {
         }
     }
 
+    fn holdings(&mut self, group: GroupId, holdings: Holdings) -> bool {
+        let replica = self.shared.replica(group);
+        if let Some(replica) = &replica {
+            replica.board.set_holdings(holdings);
+            self.shared.holdings_changes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        replica.is_some()
+    }
+
     fn table(&mut self, table: &Arc<Table>) {
         self.tables.send_if_modified(|newest| {
-            let newer = newest.as_ref().is_none_or(|newest| newest.version < table.version);
+            let newer = newest.as_ref().is_none_or(|newest| newest.stamp() < table.stamp());
             if newer {
                 *newest = Some(table.clone());
             }
@@ -282,6 +376,10 @@ impl ApplySink for NodeSink {
                 }
             }
         }
+    }
+
+    fn leases_ended(&mut self, units: usize) {
+        self.metrics.leases_late.increment(units as u64);
     }
 
     fn worked(&mut self, entries: u64, commands: u64, overlay_bytes: usize) {

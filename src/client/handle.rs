@@ -53,11 +53,10 @@ impl Client {
         if endpoints.is_empty() {
             return Err(ClientError::Setup("no endpoint was given".into()));
         }
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|error| ClientError::Setup(error.to_string()))?;
+        let random = getrandom::u64().map_err(|error| ClientError::Setup(error.to_string()))?;
         let client = Self(Arc::new(Inner {
             nodes: Nodes::new(endpoints, identity, options.first)?,
-            numbers: Numbers::new(u64::from_le_bytes(random)),
+            numbers: Numbers::new(random),
             options,
         }));
         match client.0.nodes.choose(None, options.timeout).await {

@@ -216,7 +216,8 @@ pub enum Command {
     },
     /// How many keys the group has.
     DbSize,
-    /// FLUSHALL, FLUSHDB: forgets all keys of the group's buckets.
+    /// FLUSHALL, FLUSHDB: forgets all keys of the group's buckets, and answers, encoded, which these are: a
+    /// list of [`crate::shard::BucketRange`].
     Flush,
     /// CLUSTER COUNTKEYSINSLOT.
     CountKeys {

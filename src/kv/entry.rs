@@ -5,18 +5,23 @@
 //! record: 0 │ length u32 LE │ command                          a command
 //!         1 │ session 32 bytes │ length u32 LE │ command       a command under a session
 //!         2                                                    nothing but the time (a tick)
+//!         3 │ length u32 LE │ move record                      a step in the life of a move
 //! ```
 
 use super::command::Command;
+use super::migration::MoveRecord;
 use super::session::SessionRef;
 use crate::codec::{self, DecodeError};
 use crate::time::UnixMillis;
 use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const COMMAND: u8 = 0;
 const SESSION_COMMAND: u8 = 1;
 const TICK: u8 = 2;
+const MOVE: u8 = 3;
 
 /// Builds a payload.
 #[derive(Debug)]
@@ -44,12 +49,21 @@ impl EntryBuilder {
                 self.bytes.extend_from_slice(&session.to_bytes());
             }
         }
+        self.push_encoded(command);
+    }
+
+    /// Adds a step in the life of a move.
+    pub fn push_move(&mut self, record: &MoveRecord) {
+        self.bytes.push(MOVE);
+        self.push_encoded(record);
+    }
+
+    fn push_encoded(&mut self, body: &impl Serialize) {
         let length_at = self.bytes.len();
         self.bytes.extend_from_slice(&[0; 4]);
-        codec::encode_into(command, &mut self.bytes);
+        codec::encode_into(body, &mut self.bytes);
         let length = self.bytes.len() - length_at - 4;
-        let length =
-            u32::try_from(length).expect("a command is bounded by limits::ENTRY_BYTES_MAX");
+        let length = u32::try_from(length).expect("a record is bounded by limits::ENTRY_BYTES_MAX");
         self.bytes[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
         self.records += 1;
     }
@@ -97,8 +111,8 @@ pub enum PayloadError {
     /// It ends too early.
     #[error("the payload is cut off")]
     Short,
-    /// A command that this program cannot read.
-    #[error("a command cannot be read: {0}")]
+    /// A command or a step of a move that this program cannot read.
+    #[error("a record cannot be read: {0}")]
     Command(#[from] DecodeError),
 }
 
@@ -109,6 +123,8 @@ pub enum Record {
     Command(Command, Option<SessionRef>),
     /// Time moves on.
     Tick,
+    /// A step in the life of a move.
+    Move(Box<MoveRecord>),
 }
 
 /// Reads a payload.
@@ -138,7 +154,7 @@ impl<'a> EntryReader<'a> {
         self.time
     }
 
-    fn command(&mut self) -> Result<Command, PayloadError> {
+    fn body<T: DeserializeOwned>(&mut self) -> Result<T, PayloadError> {
         let (length, rest) = self.rest.split_first_chunk().ok_or(PayloadError::Short)?;
         let length = u32::from_le_bytes(*length) as usize;
         let (bytes, rest) = rest.split_at_checked(length).ok_or(PayloadError::Short)?;
@@ -148,14 +164,15 @@ impl<'a> EntryReader<'a> {
 
     fn record(&mut self, kind: u8) -> Result<Record, PayloadError> {
         match kind {
-            COMMAND => Ok(Record::Command(self.command()?, None)),
+            COMMAND => Ok(Record::Command(self.body()?, None)),
             SESSION_COMMAND => {
                 let (session, rest) = self.rest.split_first_chunk().ok_or(PayloadError::Short)?;
                 self.rest = rest;
                 let session = SessionRef::from_bytes(session);
-                Ok(Record::Command(self.command()?, Some(session)))
+                Ok(Record::Command(self.body()?, Some(session)))
             }
             TICK => Ok(Record::Tick),
+            MOVE => Ok(Record::Move(Box::new(self.body()?))),
             other => Err(PayloadError::Kind(other)),
         }
     }
@@ -178,6 +195,8 @@ impl Iterator for EntryReader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::GroupId;
+    use crate::kv::migration::MoveId;
 
     fn sample() -> (Vec<Record>, Bytes) {
         let get = Command::Get { key: Bytes::from_static(b"k") };
@@ -192,8 +211,14 @@ mod tests {
         builder.push(&get, None);
         builder.push(&del, Some(session));
         builder.push_tick();
-        let records =
-            vec![Record::Command(get, None), Record::Command(del, Some(session)), Record::Tick];
+        let cancel = MoveRecord::Cancel { id: MoveId { source: GroupId(1), number: 300 } };
+        builder.push_move(&cancel);
+        let records = vec![
+            Record::Command(get, None),
+            Record::Command(del, Some(session)),
+            Record::Tick,
+            Record::Move(Box::new(cancel)),
+        ];
         (records, builder.finish())
     }
 

@@ -13,6 +13,7 @@ mod entry;
 pub mod glob;
 mod hash;
 mod machine;
+pub mod migration;
 pub mod number;
 pub mod parse;
 mod reply;
@@ -25,6 +26,6 @@ pub use command::{
 };
 pub use entry::{EntryBuilder, EntryReader, PayloadError, Record};
 pub use hash::{HASH_BITS, key_hash};
-pub use machine::{ApplyError, DamagedRow, Genesis, Machine, MachineStats, OpenError};
-pub use reply::{Reply, ReplyError};
+pub use machine::{ApplyError, DamagedRow, Genesis, Machine, MachineStats, OpenError, PageError};
+pub use reply::{Redirect, Reply, ReplyError};
 pub use session::{SessionLimits, SessionRef};

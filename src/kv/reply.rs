@@ -3,7 +3,10 @@
 //! System errors come in two classes that are never mixed up: *not done* (sending it again is safe) and
 //! *outcome unknown* (it may or may not have been carried out).
 
+use crate::codec::{self, DecodeError};
+use crate::ids::{Bucket, Epoch, GroupId};
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -36,6 +39,60 @@ pub enum Reply {
     NilArray,
     /// An error.
     Error(ReplyError),
+    /// The bucket is not served by the asked group, and nothing was done. For routers; a client never
+    /// sees it.
+    Redirect(Redirect),
+}
+
+/// Where a bucket is that the asked group does not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Redirect {
+    /// It was here and has moved on.
+    Moved {
+        /// The bucket.
+        bucket: Bucket,
+        /// The group that it was handed to.
+        to: GroupId,
+        /// That group's epoch of it, or an earlier one; of all that is heard about a bucket the highest
+        /// epoch is right.
+        epoch: Epoch,
+    },
+    /// It is on its way here: ask again in a moment, and its owner of before meanwhile.
+    NotYet {
+        /// The bucket.
+        bucket: Bucket,
+    },
+    /// It was never here, or there is no such bucket.
+    NotHere {
+        /// The bucket.
+        bucket: Bucket,
+    },
+}
+
+impl Redirect {
+    /// The bucket.
+    #[must_use]
+    pub fn bucket(self) -> Bucket {
+        let (Self::Moved { bucket, .. } | Self::NotYet { bucket } | Self::NotHere { bucket }) =
+            self;
+        bucket
+    }
+
+    /// What a client is told if the command cannot be carried out elsewhere.
+    #[must_use]
+    pub fn to_error(self) -> ReplyError {
+        match self {
+            Self::Moved { bucket, to, .. } => {
+                ReplyError::not_done(format_args!("bucket {bucket} has moved to {to}"))
+            }
+            Self::NotYet { bucket } => {
+                ReplyError::not_done(format_args!("bucket {bucket} is on its way"))
+            }
+            Self::NotHere { bucket } => {
+                ReplyError::not_done(format_args!("bucket {bucket} is not here"))
+            }
+        }
+    }
 }
 
 /// An error, by its first word and the rest.
@@ -125,6 +182,23 @@ impl From<ReplyError> for Reply {
 }
 
 impl Reply {
+    /// A value of another part of the program, encoded: such replies never reach a client.
+    #[must_use]
+    pub fn encoded(value: &impl Serialize) -> Self {
+        Self::Bulk(Bytes::from(codec::encode(value)))
+    }
+
+    /// Reads such a value back.
+    ///
+    /// # Errors
+    /// When it is the reply of something else.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        match self {
+            Self::Bulk(bytes) => codec::decode(bytes),
+            _ => codec::decode(&[]),
+        }
+    }
+
     /// A bulk string of some text.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
@@ -156,7 +230,8 @@ impl Reply {
             | Self::Nil
             | Self::Double(_)
             | Self::Bool(_)
-            | Self::NilArray => FIXED,
+            | Self::NilArray
+            | Self::Redirect(_) => FIXED,
         }
     }
 }

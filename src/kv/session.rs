@@ -6,7 +6,10 @@
 //! table is bounded: when it is full, new requests are refused as "not done" rather than old ones
 //! forgotten. Sessions are replicated state; they are judged by replicated time alone.
 
+mod moved;
+
 use super::reply::{Reply, ReplyError};
+use crate::ids::Bucket;
 use crate::limits;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -70,7 +73,15 @@ pub(super) struct Session {
     low: u64,
     /// The latest expiry of all its requests: after it none of them may be applied.
     expires: UnixMillis,
-    replies: BTreeMap<u64, Reply>,
+    replies: BTreeMap<u64, Kept>,
+}
+
+/// A reply that is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Kept {
+    /// The bucket that was written to, with which the reply moves; `None` of a command for all of them.
+    bucket: Option<Bucket>,
+    reply: Reply,
 }
 
 /// What is to be done with a request.
@@ -123,8 +134,8 @@ impl Sessions {
             return Verdict::Refuse(ReplyError::not_done("the request expires too late"));
         }
         let session = self.sessions.get(&request.client);
-        if let Some(reply) = session.and_then(|session| session.replies.get(&request.sequence)) {
-            return Verdict::Again(reply.clone());
+        if let Some(kept) = session.and_then(|session| session.replies.get(&request.sequence)) {
+            return Verdict::Again(kept.reply.clone());
         }
         let low = session.map_or(0, |session| session.low).max(request.lowest_unanswered);
         if request.sequence < low {
@@ -151,22 +162,43 @@ impl Sessions {
     }
 
     /// Remembers the reply to a request that was applied.
-    pub(super) fn record(&mut self, request: SessionRef, reply: &Reply) {
-        let session = self.sessions.entry(request.client).or_default();
-        if request.expires > session.expires {
-            self.by_expiry.remove(&(session.expires, request.client));
-            session.expires = request.expires;
-            self.by_expiry.insert((session.expires, request.client));
+    pub(super) fn record(&mut self, request: SessionRef, bucket: Option<Bucket>, reply: &Reply) {
+        let SessionRef { client, sequence, lowest_unanswered, expires } = request;
+        self.keep(
+            client,
+            lowest_unanswered,
+            expires,
+            [(sequence, Kept { bucket, reply: reply.clone() })],
+        );
+    }
+
+    /// Takes in what is known of a client: replies of which none is below `low`.
+    fn keep(
+        &mut self,
+        client: u64,
+        low: u64,
+        expires: UnixMillis,
+        replies: impl IntoIterator<Item = (u64, Kept)>,
+    ) {
+        let session = self.sessions.entry(client).or_default();
+        if expires > session.expires {
+            self.by_expiry.remove(&(session.expires, client));
+            session.expires = expires;
+            self.by_expiry.insert((session.expires, client));
         }
-        if request.lowest_unanswered > session.low {
-            session.low = request.lowest_unanswered;
+        if low > session.low {
+            session.low = low;
             let kept = session.replies.split_off(&session.low);
             let gone = std::mem::replace(&mut session.replies, kept);
             self.bytes -= gone.values().map(cost).sum::<u64>();
         }
-        self.bytes += cost(reply);
-        session.replies.insert(request.sequence, reply.clone());
-        self.dirty.insert(request.client);
+        for (sequence, kept) in replies {
+            self.bytes += cost(&kept);
+            if let Some(before) = session.replies.insert(sequence, kept) {
+                self.bytes -= cost(&before);
+            }
+        }
+        self.dirty.insert(client);
     }
 
     /// Forgets some of the sessions whose requests are all too old.
@@ -195,7 +227,7 @@ impl Session {
     /// Replies left, and bytes given back, once everything below `low` is forgotten.
     fn acknowledged_by(&self, low: u64) -> (u64, u64) {
         let left = self.replies.range(low..).count() as u64;
-        (left, self.replies.range(..low).map(|(_, reply)| cost(reply)).sum())
+        (left, self.replies.range(..low).map(|(_, kept)| cost(kept)).sum())
     }
 
     fn bytes(&self) -> u64 {
@@ -204,8 +236,8 @@ impl Session {
 }
 
 /// Bytes a kept reply is charged with.
-fn cost(reply: &Reply) -> u64 {
-    reply.bytes() as u64 + 32
+fn cost(kept: &Kept) -> u64 {
+    kept.reply.bytes() as u64 + 32
 }
 
 #[cfg(test)]
@@ -222,7 +254,7 @@ mod tests {
     fn apply(sessions: &mut Sessions, request: SessionRef, time: u64) -> Verdict {
         let verdict = sessions.judge(request, UnixMillis(time), &LIMITS);
         if verdict == Verdict::Apply {
-            sessions.record(request, &Reply::Integer(request.sequence.cast_signed()));
+            sessions.record(request, None, &Reply::Integer(request.sequence.cast_signed()));
         }
         verdict
     }

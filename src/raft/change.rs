@@ -19,7 +19,7 @@
 
 use super::entry::Membership;
 use crate::codec;
-use crate::ids::NodeId;
+use crate::ids::{Era, Incarnation, NodeId};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,16 @@ pub struct Change {
     pub kind: ChangeKind,
     /// The replica; node 0 is nobody, and such a change means nothing.
     pub id: NodeId,
+    /// The life of its disk that becomes a voter or a learner; `None`: the one it is known by.
+    pub disk: Option<Incarnation>,
+}
+
+impl Change {
+    /// A change of a replica that stays who it is.
+    #[must_use]
+    pub fn new(kind: ChangeKind, id: NodeId) -> Self {
+        Self { kind, id, disk: None }
+    }
 }
 
 /// How the group gets from the old membership to the new one.
@@ -56,6 +66,9 @@ pub enum Transition {
     Implicit,
     /// Through a joint configuration that somebody leaves by proposing an empty change.
     Explicit,
+    /// By decree: the group has lost its majority for good, and one replica goes on alone, in this era.
+    /// Nobody proposes that; see [`Raft::decree`](super::Raft::decree).
+    Recovery(Era),
 }
 
 /// The payload of an entry of kind `Membership`. One without changes leaves a joint configuration.
@@ -96,22 +109,45 @@ pub enum ChangeError {
     /// More than one voter may only be exchanged through a joint configuration.
     #[error("more than one voter would change in one step")]
     TooManyVoters,
+    /// A voter is to become another replica under the same name. Two majorities that differ by that meet
+    /// only in the one that is gone: it must lose its vote first.
+    #[error("a voter cannot become another replica in one step")]
+    OtherDisk,
     /// The entry's payload is no change.
     #[error("the entry holds no change of the membership")]
     Malformed,
+    /// A recovery names one voter and a later era, and is no proposal.
+    #[error("a recovery is decreed, for one voter, in a later era")]
+    Recovery,
 }
 
 impl MembershipChange {
     /// One change, in one step.
     #[must_use]
     pub fn one(kind: ChangeKind, id: NodeId) -> Self {
-        Self { changes: vec![Change { kind, id }], ..Self::default() }
+        Self { changes: vec![Change::new(kind, id)], ..Self::default() }
+    }
+
+    /// A replica with this life of its disk becomes a learner, in one step. If the group knows its node
+    /// by another disk, that one leaves in the same step.
+    #[must_use]
+    pub fn admit(id: NodeId, disk: Incarnation) -> Self {
+        let learner = Change { kind: ChangeKind::Learner, id, disk: Some(disk) };
+        Self { changes: vec![learner], ..Self::default() }
     }
 
     /// The change that leaves a joint configuration.
     #[must_use]
     pub fn leave() -> Self {
         Self::default()
+    }
+
+    /// One replica goes on alone.
+    #[must_use]
+    pub fn recovery(id: NodeId, disk: Option<Incarnation>, era: Era) -> Self {
+        let voter = Change { kind: ChangeKind::Voter, id, disk };
+        let transition = Transition::Recovery(era);
+        Self { transition, changes: vec![voter], ..Self::default() }
     }
 
     /// Whether it leaves a joint configuration.
@@ -148,7 +184,9 @@ impl MembershipChange {
     /// # Errors
     /// When it cannot be made there.
     pub fn apply(&self, membership: &Membership) -> Result<Changed, ChangeError> {
-        if self.leaves_joint() {
+        if let Transition::Recovery(era) = self.transition {
+            recover(membership, &self.changes, era)
+        } else if self.leaves_joint() {
             leave_joint(membership)
         } else if self.enters_joint() {
             enter_joint(membership, &self.changes, self.transition != Transition::Explicit)
@@ -207,17 +245,34 @@ pub fn leave_joint(membership: &Membership) -> Result<Changed, ChangeError> {
     let mut left = Membership {
         voters: membership.voters.clone(),
         learners: membership.learners.clone(),
+        era: membership.era,
         ..Membership::default()
     };
     for &id in &membership.learners_next {
         insert(&mut left.learners, id);
     }
+    left.disks = membership.disks.clone();
+    forget_strangers(&mut left);
     Ok(Changed { membership: left, newcomers: Vec::new() })
 }
 
+/// Leaves everybody out but one, and begins another era.
+fn recover(membership: &Membership, changes: &[Change], era: Era) -> Result<Changed, ChangeError> {
+    let &[Change { kind: ChangeKind::Voter, id, disk }] = changes else {
+        return Err(ChangeError::Recovery);
+    };
+    if id == NodeId(0) || era.number <= membership.era.number {
+        return Err(ChangeError::Recovery);
+    }
+    let disks = disk.map(|disk| (id, disk)).into_iter().collect();
+    let membership = Membership { disks, era, ..Membership::of_voters([id]) };
+    Ok(Changed { membership, newcomers: Vec::new() })
+}
+
 fn change(mut membership: Membership, changes: &[Change]) -> Result<Changed, ChangeError> {
+    let before = membership.clone();
     let mut newcomers = Vec::new();
-    for &Change { kind, id } in changes {
+    for &Change { kind, id, disk } in changes {
         if id == NodeId(0) {
             continue;
         }
@@ -242,16 +297,47 @@ fn change(mut membership: Membership, changes: &[Change]) -> Result<Changed, Cha
             }
             ChangeKind::Update => {}
         }
+        let known_disk = membership.disk(id);
+        if let Some(disk) = disk
+            && matches!(kind, ChangeKind::Voter | ChangeKind::Learner)
+            && known_disk != Some(disk)
+        {
+            set_disk(&mut membership.disks, id, disk);
+            insert(&mut newcomers, id);
+        }
         match (known, membership.contains(id)) {
             (false, true) => insert(&mut newcomers, id),
-            (true, false) => remove(&mut newcomers, id),
+            (true, false) => {
+                remove(&mut newcomers, id);
+                forget_strangers(&mut membership);
+            }
             _ => {}
         }
     }
     if membership.voters.is_empty() {
         return Err(ChangeError::NoVoters);
     }
+    let becomes_another = |&id: &NodeId| {
+        before.is_voter(id) && membership.is_voter(id) && before.disk(id) != membership.disk(id)
+    };
+    if membership.everyone().iter().any(becomes_another) {
+        return Err(ChangeError::OtherDisk);
+    }
     Ok(Changed { membership, newcomers })
+}
+
+/// Forgets the disks of those who do not belong to the group.
+fn forget_strangers(membership: &mut Membership) {
+    let mut disks = std::mem::take(&mut membership.disks);
+    disks.retain(|disk| membership.contains(disk.0));
+    membership.disks = disks;
+}
+
+fn set_disk(disks: &mut Vec<(NodeId, Incarnation)>, id: NodeId, disk: Incarnation) {
+    match disks.binary_search_by_key(&id, |known| known.0) {
+        Ok(at) => disks[at].1 = disk,
+        Err(at) => disks.insert(at, (id, disk)),
+    }
 }
 
 fn insert(list: &mut Vec<NodeId>, id: NodeId) {

@@ -9,7 +9,7 @@ fn nodes(ids: &[u32]) -> Vec<NodeId> {
 }
 
 fn changes(list: &[(ChangeKind, u32)]) -> Vec<Change> {
-    list.iter().map(|&(kind, id)| Change { kind, id: NodeId(id) }).collect()
+    list.iter().map(|&(kind, id)| Change::new(kind, NodeId(id))).collect()
 }
 
 use ChangeKind::{Learner, Remove, Update, Voter};
@@ -35,6 +35,35 @@ fn what_is_known_about_a_replica_that_left_and_came_back_is_void() {
     assert_eq!((back.membership, back.newcomers), (plain.clone(), nodes(&[2])));
     let joint = enter_joint(&plain, &changes(&[(Remove, 2), (Voter, 2)]), false).expect("fits");
     assert_eq!(joint.newcomers, [], "the outgoing list never let it go");
+}
+
+#[test]
+fn a_member_with_another_disk_is_another_member() {
+    let (one, two) = (Incarnation(1), Incarnation(2));
+    let plain = Membership::of_disks([(NodeId(1), one), (NodeId(2), one), (NodeId(3), one)]);
+    let voter = Change { kind: Voter, id: NodeId(2), disk: Some(two) };
+    assert_eq!(simple(&plain, &[voter]), Err(ChangeError::OtherDisk));
+    let admitted = MembershipChange::admit(NodeId(2), two).apply(&plain).expect("one voter goes");
+    assert_eq!(admitted.newcomers, nodes(&[2]));
+    let admitted = admitted.membership;
+    assert_eq!((&admitted.voters, &admitted.learners), (&nodes(&[1, 3]), &nodes(&[2])));
+    assert!(admitted.holds(NodeId(2), two) && !admitted.holds(NodeId(2), one));
+    let again = MembershipChange::admit(NodeId(2), two).apply(&admitted).expect("no change");
+    assert_eq!((&again.membership, again.newcomers), (&admitted, nodes(&[])));
+    let promoted = simple(&admitted, &changes(&[(Voter, 2)])).expect("one voter comes");
+    assert_eq!((promoted.newcomers, promoted.membership.disk(NodeId(2))), (nodes(&[]), Some(two)));
+    let gone = simple(&admitted, &changes(&[(Remove, 2)])).expect("a learner goes").membership;
+    assert_eq!(gone.disks, [(NodeId(1), one), (NodeId(3), one)]);
+    let joint = enter_joint(&plain, &changes(&[(Remove, 2), (Remove, 3)]), true).expect("fits");
+    assert_eq!(joint.membership.disk(NodeId(2)), Some(one), "it still votes");
+    let left = leave_joint(&joint.membership).expect("it is joint").membership;
+    assert_eq!(left, Membership::of_disks([(NodeId(1), one)]));
+    let both = Change { kind: Learner, id: NodeId(2), disk: Some(two) };
+    assert_eq!(
+        enter_joint(&plain, &[both], true),
+        Err(ChangeError::OtherDisk),
+        "the outgoing list means the old one"
+    );
 }
 
 #[test]
@@ -78,6 +107,7 @@ fn quorums_of_neighbouring_configurations_meet() {
             .map(|_| Change {
                 kind: [Voter, Voter, Learner, Remove, Update][random.below(5) as usize],
                 id: NodeId(random.below(7)),
+                disk: [None, Some(Incarnation(1)), Some(Incarnation(2))][random.below(3) as usize],
             })
             .collect();
         let changed = match random.below(3) {

@@ -1,6 +1,6 @@
 //! What an embedder chooses once, when it starts a replica.
 
-use crate::ids::NodeId;
+use crate::ids::{Incarnation, NodeId};
 use crate::limits;
 
 /// The settings of one replica. All of them may differ between the members of a group, except that
@@ -68,6 +68,14 @@ pub struct Config {
     /// added it again as a learner under a new identity of its disk, and it is started anew without
     /// this.
     pub forgotten: bool,
+    /// The life of this replica's disk, if its group knows its members by theirs. A membership that knows
+    /// this replica by another one means somebody else, who is gone: it gives this one no vote.
+    pub disk: Option<Incarnation>,
+    /// This replica is an observer: it never votes, and believes nobody what it has not seen itself.
+    pub observer: bool,
+    /// Ticks that a secretary may leave a question unanswered, or a peer that it serves without
+    /// progress, before the leader serves directly.
+    pub relay_ticks: u32,
     /// Feeds everything random. Must differ between replicas, and between the starts of one replica.
     pub seed: u64,
 }
@@ -123,6 +131,9 @@ impl Config {
             priorities: Vec::new(),
             quiet_ticks: None,
             forgotten: false,
+            disk: None,
+            observer: false,
+            relay_ticks: limits::RELAY_TICKS,
             seed,
         }
     }

@@ -1,6 +1,8 @@
 //! How messages print: one line each, the way traces and golden scripts show them.
 
-use super::message::{Message, MessageBody};
+use super::entry::Entry;
+use super::message::{Message, MessageBody, RejectHint};
+use crate::ids::Index;
 use std::fmt;
 
 impl fmt::Display for Message {
@@ -9,24 +11,41 @@ impl fmt::Display for Message {
         match &self.body {
             MessageBody::Append { prev_index, prev_term, commit, entries } => {
                 write!(f, "Append after {prev_index}/{prev_term} commit {commit}")?;
-                match (entries.first(), entries.last()) {
-                    (Some(first), Some(last)) => write!(
-                        f,
-                        " entries {}/{}..{}/{}",
-                        first.index, first.term, last.index, last.term
-                    ),
-                    _ => Ok(()),
-                }
+                range(f, entries)
             }
-            MessageBody::AppendResponse { index, reject: None } => write!(f, "Appended {index}"),
-            MessageBody::AppendResponse { index, reject: Some(hint) } => {
-                write!(f, "Rejected {index} hint {}/{}", hint.index, hint.term)
+            MessageBody::AppendResponse { index, reject } => answer(f, *index, *reject),
+            MessageBody::Relay { number, prev_index, prev_term, commit, entries, targets } => {
+                if targets.is_empty() {
+                    return write!(f, "Relay {number}: are you there?");
+                }
+                write!(f, "Relay {number} after {prev_index}/{prev_term} commit {commit}")?;
+                range(f, entries)?;
+                targets.iter().try_for_each(|target| {
+                    write!(f, " to {} s{} from {}", target.to, target.session, target.next)
+                })
+            }
+            MessageBody::Relayed { leader, session, prev_index, prev_term, commit, entries } => {
+                write!(f, "Relayed for {leader} s{session}")?;
+                write!(f, " after {prev_index}/{prev_term} commit {commit}")?;
+                range(f, entries)
+            }
+            MessageBody::RelayedResponse { session, index, reject } => {
+                answer(f, *index, *reject)?;
+                write!(f, " s{session}")
+            }
+            MessageBody::RelayReport { number, answers } => {
+                write!(f, "Report {number}")?;
+                answers.iter().try_for_each(|one| {
+                    write!(f, ", {} s{} ", one.from, one.session)?;
+                    answer(f, one.index, one.reject)
+                })
             }
             MessageBody::Heartbeat { commit, round } => {
                 write!(f, "Heartbeat commit {commit} round {round}")
             }
-            MessageBody::HeartbeatResponse { round } => {
-                write!(f, "HeartbeatResponse round {round}")
+            MessageBody::HeartbeatResponse { round, bound } => {
+                let promise = if *bound { " bound" } else { "" };
+                write!(f, "HeartbeatResponse round {round}{promise}")
             }
             MessageBody::PreVote { last_index, last_term } => {
                 write!(f, "PreVote last {last_index}/{last_term}")
@@ -56,5 +75,21 @@ impl fmt::Display for Message {
                 write!(f, "SnapshotRequest from {index_min}")
             }
         }
+    }
+}
+
+fn range(f: &mut fmt::Formatter<'_>, entries: &[Entry]) -> fmt::Result {
+    match (entries.first(), entries.last()) {
+        (Some(first), Some(last)) => {
+            write!(f, " entries {}/{}..{}/{}", first.index, first.term, last.index, last.term)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn answer(f: &mut fmt::Formatter<'_>, index: Index, reject: Option<RejectHint>) -> fmt::Result {
+    match reject {
+        None => write!(f, "Appended {index}"),
+        Some(hint) => write!(f, "Rejected {index} hint {}/{}", hint.index, hint.term),
     }
 }

@@ -1,6 +1,6 @@
 //! What a Raft log holds, and what a replica must never forget.
 
-use crate::ids::{Index, NodeId, Term};
+use crate::ids::{Era, Incarnation, Index, NodeId, Term};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,11 @@ pub struct Membership {
     pub learners_next: Vec<NodeId>,
     /// The leader leaves the joint configuration by itself once it is committed.
     pub auto_leave: bool,
+    /// Which life of its disk each member is known by, if its group was told. A member that is added
+    /// under another one is somebody else, who has nothing of what this one had.
+    pub disks: Vec<(NodeId, Incarnation)>,
+    /// The group's era, which grows only by a recovery.
+    pub era: Era,
 }
 
 impl Membership {
@@ -72,6 +77,15 @@ impl Membership {
         voters.sort_unstable();
         voters.dedup();
         Self { voters, ..Self::default() }
+    }
+
+    /// A plain configuration of these voters, each known by a life of its disk.
+    #[must_use]
+    pub fn of_disks(voters: impl IntoIterator<Item = (NodeId, Incarnation)>) -> Self {
+        let mut disks: Vec<(NodeId, Incarnation)> = voters.into_iter().collect();
+        disks.sort_unstable();
+        disks.dedup_by_key(|disk| disk.0);
+        Self { disks: disks.clone(), ..Self::of_voters(disks.into_iter().map(|disk| disk.0)) }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::entry::Entry;
 use super::message::{MessageBody, RejectHint};
+use super::relay::Via;
 use super::replica::Raft;
 use super::role::RoleState;
 use super::step::StepError;
@@ -34,10 +35,11 @@ impl Raft {
         Ok(())
     }
 
-    /// The leader sends `entries` to follow after `prev`.
+    /// The leader sends `entries` to follow after `prev`, directly or `via` a secretary.
     pub(super) fn handle_append(
         &mut self,
         from: NodeId,
+        via: Option<Via>,
         prev: (Index, Term),
         commit: Index,
         mut entries: Vec<Entry>,
@@ -56,7 +58,7 @@ impl Raft {
             }
             entries.drain(..old);
         } else if !self.matches(prev) {
-            self.reject_append(from, prev);
+            self.reject_append(from, via, prev);
             return Ok(());
         }
         let last = entries.last().map_or(known.max(prev.0), |entry| entry.index);
@@ -75,7 +77,8 @@ impl Raft {
             }
         }
         self.log.commit_to(commit.min(last));
-        self.send_after_persist(from, MessageBody::AppendResponse { index: last, reject: None });
+        self.agrees(last);
+        self.answer_append(from, via, last, None);
         Ok(())
     }
 
@@ -107,11 +110,38 @@ impl Raft {
         self.log.term(prev.0) == Some(prev.1)
     }
 
-    fn reject_append(&mut self, from: NodeId, prev: (Index, Term)) {
+    fn reject_append(&mut self, from: NodeId, via: Option<Via>, prev: (Index, Term)) {
         let (index, term) = self.log.floor(prev.0.min(self.log.last_index()), prev.1);
         let hint = RejectHint { index, term: term.unwrap_or_default() };
-        let body = MessageBody::AppendResponse { index: prev.0, reject: Some(hint) };
-        self.send_after_persist(from, body);
+        self.answer_append(from, via, prev.0, Some(hint));
+    }
+
+    /// The answer goes the way that the append came.
+    fn answer_append(
+        &mut self,
+        leader: NodeId,
+        via: Option<Via>,
+        index: Index,
+        reject: Option<RejectHint>,
+    ) {
+        // A secretary does not know whose acknowledgements count: who is not sure to be a member, by this very
+        // disk, says nothing, and is soon asked directly.
+        let is_sure = self.config.observer
+            || self.config.disk.is_none_or(|disk| self.membership.holds(self.config.id, disk));
+        if via.is_some() && !is_sure {
+            return;
+        }
+        let (to, body) = match via {
+            None => (leader, MessageBody::AppendResponse { index, reject }),
+            Some(Via { secretary, session }) => {
+                (secretary, MessageBody::RelayedResponse { session, index, reject })
+            }
+        };
+        #[cfg(feature = "controls")]
+        if via.is_some() && active(Control::RelayedBeforeSync) {
+            return self.send(to, body);
+        }
+        self.send_after_persist(to, body);
     }
 
     /// The leader lives.
@@ -122,11 +152,16 @@ impl Raft {
         round: u64,
     ) -> Result<(), StepError> {
         self.follow(from)?;
+        let commit = match self.config.observer && !self.observer_agrees(from, commit) {
+            true => self.log.commit(),
+            false => commit,
+        };
         if commit > self.log.last_index() {
             return Err(StepError::LogForgotten(commit));
         }
         self.log.commit_to(commit);
-        self.send(from, MessageBody::HeartbeatResponse { round });
+        let bound = self.config.lease.is_some();
+        self.send(from, MessageBody::HeartbeatResponse { round, bound });
         if self.has_lost_state() {
             let index_min = self.log.base_index();
             self.send(from, MessageBody::SnapshotRequest { index_min });

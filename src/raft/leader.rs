@@ -11,6 +11,7 @@ use super::quorum::{VoteResult, joint_reached, joint_vote};
 use super::read::Reads;
 use super::replica::Raft;
 use super::role::RoleState;
+use super::staff::Staff;
 use super::transfer::Transfer;
 use super::uncommitted::Uncommitted;
 #[cfg(feature = "controls")]
@@ -34,6 +35,7 @@ pub(super) struct Leader {
     /// earlier term that the log may end with.
     pub(super) change_index: Index,
     pub(super) lease: LeaseState,
+    pub(super) staff: Staff,
     /// Election time-outs until the lead may be offered to a preferred voter again.
     pub(super) return_pause: u32,
     /// Ticks in which nothing happened.
@@ -51,25 +53,28 @@ impl Leader {
         self.peers.binary_search_by_key(&id, |peer| peer.id).ok().map(|at| &mut self.peers[at])
     }
 
-    /// Follows exactly the members of `membership` from now on; what was known about `newcomers` is
-    /// void.
+    /// Follows exactly the members of `membership` and the observers from now on; what was known about
+    /// `newcomers` is void.
     pub(super) fn follow_membership(
         &mut self,
         membership: &Membership,
+        observers: &[NodeId],
         newcomers: &[NodeId],
         config: &Config,
         last: Index,
     ) {
         let mut old = std::mem::take(&mut self.peers).into_iter().peekable();
-        for (id, learner) in Progress::peers(membership, config.id) {
+        for (id, learner) in Progress::peers(membership, observers, config.id) {
             while old.next_if(|peer| peer.id < id).is_some() {}
             let known = old.next_if(|peer| peer.id == id);
             self.peers.push(match known.filter(|_| newcomers.binary_search(&id).is_err()) {
                 Some(mut peer) => {
                     peer.learner = learner;
+                    peer.observer = !membership.contains(id);
                     peer
                 }
-                None => Progress::newcomer(id, learner, config, last),
+                None => Progress::newcomer(id, learner, config, last)
+                    .admitted(!membership.contains(id), self.staff.sessions),
             });
         }
     }
@@ -89,9 +94,15 @@ impl Leader {
         own: (NodeId, u64),
         measure: impl Fn(&Progress) -> u64 + Copy,
     ) -> u64 {
-        joint_reached(membership, |id| {
-            if id == own.0 { own.1 } else { self.peer(id).map_or(0, measure) }
-        })
+        let of = |id| if id == own.0 { own.1 } else { self.peer(id).map_or(0, measure) };
+        #[cfg(feature = "controls")]
+        if active(Control::CountObserver) {
+            let observers = self.peers.iter().filter(|peer| peer.observer).map(|peer| peer.id);
+            let mut voters = membership.voters.clone();
+            voters.extend(observers);
+            return joint_reached(&Membership { voters, ..membership.clone() }, of);
+        }
+        joint_reached(membership, of)
     }
 
     /// Leads on after a sleep: the next tick sends heartbeats, and the quorum has a whole election
@@ -99,6 +110,7 @@ impl Leader {
     pub(super) fn wake(&mut self, heartbeat_ticks: u32) {
         self.heartbeat_elapsed = heartbeat_ticks;
         self.quorum_elapsed = 0;
+        self.forget_staff();
     }
 
     /// Whether a quorum was heard from lately.
@@ -198,8 +210,11 @@ impl Raft {
     /// The election of this term is won.
     pub(super) fn become_leader(&mut self) {
         let last = self.log.last_index();
-        let peers = Progress::peers(&self.membership, self.config.id)
-            .map(|(id, learner)| Progress::new(id, learner, &self.config, last))
+        let peers = Progress::peers(&self.membership, &self.observers, self.config.id)
+            .map(|(id, learner)| {
+                let observer = !self.membership.contains(id);
+                Progress::new(id, learner, &self.config, last).admitted(observer, 0)
+            })
             .collect();
         self.role = RoleState::Leader(Box::new(Leader {
             peers,
@@ -210,12 +225,17 @@ impl Raft {
             served: (last, self.log.commit()),
             change_index: last,
             lease: LeaseState::default(),
+            staff: Staff::default(),
             return_pause: 0,
             idle_ticks: 0,
             heartbeat_elapsed: 0,
             quorum_elapsed: 0,
         }));
         self.election_elapsed = 0;
+        if let RoleState::Leader(leader) = &mut self.role {
+            leader.hire(&self.secretaries);
+        }
+        self.ask_secretaries();
         // Entries of older terms are committed by committing one of this term (paper §5.4.2).
         self.log.push(Entry {
             index: last.next(),
@@ -254,6 +274,7 @@ impl Raft {
         for peer in &mut leader.peers {
             peer.tick(&self.config);
         }
+        leader.tick_staff(&self.config);
         leader.tick_transfer(self.config.election_ticks);
         leader.quorum_elapsed += 1;
         if leader.quorum_elapsed >= self.config.election_ticks {
@@ -283,6 +304,7 @@ impl Raft {
             }
             self.start_another_round();
             self.send_heartbeats(false);
+            self.ask_secretaries();
         }
     }
 

@@ -7,13 +7,17 @@
 //! sleeps. Times that are told too late only make leases shorter.
 //!
 //! What the promise needs:
+//! - a voter says with each answer whether it gives it, and only such answers count: leases may be on in
+//!   one place and off in another;
 //! - a voter keeps it whatever else it hears, and through a restart: it is bound from its start on,
 //!   because it may have promised just before;
 //! - only the leader itself can release it, by `TimeoutNow`; after that it serves no read by lease for
 //!   the rest of its term;
-//! - the leader checks again when the answer is ready: between check and answer it may have slept.
+//! - the leader checks again when the answer is ready: between check and answer it may have slept;
+//! - a lease ends with the membership under which it was given, and when the group falls asleep.
 
 use super::leader::Leader;
+use super::queue::pop_front_if;
 use super::replica::Raft;
 use super::role::RoleState;
 use crate::ids::{Index, NodeId, Term};
@@ -26,6 +30,17 @@ pub struct LeaseRead {
     pub index: Index,
     /// The term in which the reader led.
     term: Term,
+    until: u64,
+}
+
+impl LeaseRead {
+    /// The answer may be given if a clock that is read after it was prepared shows less than this,
+    /// milliseconds. As good as [`Raft::lease_holds`], for whoever prepares answers away from the core; it
+    /// only does not know of a lease that was renewed meanwhile.
+    #[must_use]
+    pub fn until(&self) -> u64 {
+        self.until
+    }
 }
 
 /// Why a read cannot be served by lease now; by asking a quorum it may still be.
@@ -55,7 +70,7 @@ pub enum LeaseError {
 #[derive(Debug, Default)]
 pub(super) struct LeaseState {
     /// Rounds of heartbeats not yet answered by a quorum, and when each began.
-    begun: VecDeque<(u64, u64)>,
+    pub(super) begun: VecDeque<(u64, u64)>,
     /// The lease ends before this.
     until: u64,
     /// The lead was offered to another.
@@ -63,9 +78,17 @@ pub(super) struct LeaseState {
 }
 
 impl LeaseState {
-    /// Round `number` begins at `now`, or later.
-    pub(super) fn begin(&mut self, number: u64, now: u64) {
+    /// Round `number` begins at `now`, or later. Rounds that could give no lease any more are forgotten.
+    pub(super) fn begin(&mut self, number: u64, now: u64, millis: u64) {
+        let over = |round: &(u64, u64)| round.1.saturating_add(millis) <= now;
+        while pop_front_if(&mut self.begun, over).is_some() {}
         self.begun.push_back((number, now));
+    }
+
+    /// Nothing that was said so far is relied on any more.
+    pub(super) fn forget(&mut self) {
+        self.begun.clear();
+        self.until = 0;
     }
 
     /// A quorum has answered all rounds up to `number`.
@@ -109,7 +132,10 @@ impl Raft {
             return Err(LeaseError::NotYet);
         }
         leader.lease(self.clock)?;
-        Ok(LeaseRead { index: self.log.commit(), term: self.term })
+        let until = leader.lease.until;
+        // Who reads does not want to fall asleep.
+        self.wake();
+        Ok(LeaseRead { index: self.log.commit(), term: self.term, until })
     }
 
     /// Whether the answer to `read`, prepared in the meantime, may still be given at the time `now`,

@@ -6,7 +6,7 @@
 
 use super::entry::Entry;
 use crate::ids::{Index, NodeId, Term};
-use crate::limits::ENTRY_BYTES_MAX;
+use crate::limits::{ENTRY_BYTES_MAX, RELAY_TARGETS_MAX};
 use serde::{Deserialize, Serialize};
 
 /// One message from one replica to another of the same group.
@@ -32,6 +32,30 @@ pub struct RejectHint {
     pub index: Index,
     /// Its term in the follower's log; 0 if the follower does not know it.
     pub term: Term,
+}
+
+/// Whom a secretary is to pass entries on to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayTarget {
+    /// The peer.
+    pub to: NodeId,
+    /// The number under which the leader has dealt it to this secretary.
+    pub session: u64,
+    /// It gets the entries from this index on.
+    pub next: Index,
+}
+
+/// What a peer has answered to a relayed append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayAnswer {
+    /// The peer.
+    pub from: NodeId,
+    /// The session of the append.
+    pub session: u64,
+    /// As in [`MessageBody::AppendResponse`].
+    pub index: Index,
+    /// Present when refused.
+    pub reject: Option<RejectHint>,
 }
 
 /// The kinds of messages.
@@ -71,6 +95,8 @@ pub enum MessageBody {
     HeartbeatResponse {
         /// The round of the heartbeat answered.
         round: u64,
+        /// I help nobody else into the lead for an election time-out from now: leases may rest on that.
+        bound: bool,
     },
     /// A replica that has lost its leader to all voters: would you vote for me? Changes nobody's
     /// state.
@@ -140,6 +166,54 @@ pub enum MessageBody {
         /// Its term.
         log_term: Term,
     },
+    /// Leader to secretary: pass these entries on, to each target those that it lacks. Without targets
+    /// it asks whether the secretary is there.
+    Relay {
+        /// Counts the leader's messages to this secretary in its term; never one number twice.
+        number: u64,
+        /// The index before the first entry.
+        prev_index: Index,
+        /// The term of that index.
+        prev_term: Term,
+        /// The leader's commit index.
+        commit: Index,
+        /// Consecutive entries from `prev_index + 1`.
+        entries: Vec<Entry>,
+        /// Who gets them.
+        targets: Vec<RelayTarget>,
+    },
+    /// Secretary to follower: an append of `leader`, which leads in this message's term.
+    Relayed {
+        /// Who leads.
+        leader: NodeId,
+        /// To be sent back.
+        session: u64,
+        /// The index before the first entry.
+        prev_index: Index,
+        /// The term of that index.
+        prev_term: Term,
+        /// The leader's commit index.
+        commit: Index,
+        /// Consecutive entries from `prev_index + 1`.
+        entries: Vec<Entry>,
+    },
+    /// Follower to secretary: what it would else answer to the leader, and not before.
+    RelayedResponse {
+        /// The session of the append.
+        session: u64,
+        /// As in [`MessageBody::AppendResponse`].
+        index: Index,
+        /// Present when refused.
+        reject: Option<RejectHint>,
+    },
+    /// Secretary to leader: what was answered since the last report; and, by coming at all, that it is
+    /// there.
+    RelayReport {
+        /// The newest of the leader's messages that it has seen.
+        number: u64,
+        /// At most one for each peer.
+        answers: Vec<RelayAnswer>,
+    },
 }
 
 /// No term or index of a real log comes near this; beyond it lies only arithmetic that overflows.
@@ -161,28 +235,26 @@ impl Message {
             return Err("a term out of range");
         }
         match &self.body {
-            MessageBody::Append { prev_index, prev_term, entries, .. } => {
-                if prev_index.0 > NUMBER_MAX {
-                    return Err("an index out of range");
-                }
-                let (mut index, mut term) = (*prev_index, *prev_term);
-                for entry in entries {
-                    if entry.index != index.next() {
-                        return Err("entries with a hole");
-                    }
-                    if entry.data.len() > ENTRY_BYTES_MAX {
-                        return Err("an entry larger than any may be");
-                    }
-                    if entry.term < term {
-                        return Err("entries whose terms fall");
-                    }
-                    (index, term) = (entry.index, entry.term);
-                }
-                if term > self.term { Err("entries from a later term") } else { Ok(()) }
+            MessageBody::Append { prev_index, prev_term, entries, .. }
+            | MessageBody::Relayed { prev_index, prev_term, entries, .. } => {
+                self.check_entries((*prev_index, *prev_term), entries).map(drop)
             }
-            MessageBody::AppendResponse { index, reject } => {
-                let hint = reject.map_or(Index(0), |hint| hint.index);
-                if index.0.max(hint.0) > NUMBER_MAX { Err("an index out of range") } else { Ok(()) }
+            MessageBody::Relay { prev_index, prev_term, entries, targets, .. } => {
+                let last = self.check_entries((*prev_index, *prev_term), entries)?;
+                let fits =
+                    |target: &RelayTarget| target.next > *prev_index && target.next.prev() <= last;
+                if targets.len() > RELAY_TARGETS_MAX || !targets.iter().all(fits) {
+                    return Err("targets that the entries are not for");
+                }
+                Ok(())
+            }
+            MessageBody::AppendResponse { index, reject }
+            | MessageBody::RelayedResponse { index, reject, .. } => check_answer(*index, *reject),
+            MessageBody::RelayReport { answers, .. } => {
+                if answers.len() > RELAY_TARGETS_MAX {
+                    return Err("more answers than questions");
+                }
+                answers.iter().try_for_each(|answer| check_answer(answer.index, answer.reject))
             }
             MessageBody::Quiet { index, .. } | MessageBody::Committed { index, .. } => {
                 if index.0 > NUMBER_MAX { Err("an index out of range") } else { Ok(()) }
@@ -190,6 +262,64 @@ impl Message {
             _ => Ok(()),
         }
     }
+
+    /// Checks entries that follow after `prev`; answers the index that they reach.
+    fn check_entries(&self, prev: (Index, Term), entries: &[Entry]) -> Result<Index, &'static str> {
+        if prev.0.0 > NUMBER_MAX {
+            return Err("an index out of range");
+        }
+        let (mut index, mut term) = prev;
+        for entry in entries {
+            if entry.index != index.next() {
+                return Err("entries with a hole");
+            }
+            if entry.data.len() > ENTRY_BYTES_MAX {
+                return Err("an entry larger than any may be");
+            }
+            if entry.term < term {
+                return Err("entries whose terms fall");
+            }
+            (index, term) = (entry.index, entry.term);
+        }
+        if term > self.term { Err("entries from a later term") } else { Ok(index) }
+    }
+
+    /// The size of the entries that it carries, as in [`Entry::cost`].
+    #[must_use]
+    pub fn entry_bytes(&self) -> usize {
+        match &self.body {
+            MessageBody::Append { entries, .. }
+            | MessageBody::Relay { entries, .. }
+            | MessageBody::Relayed { entries, .. } => entries.iter().map(Entry::cost).sum(),
+            _ => 0,
+        }
+    }
+
+    /// Whether it counts for whoever sends it, as a vote, an acknowledgement or a confirmation, or is about
+    /// what its sender's disk holds. It means nothing if the sender is not the replica that its receiver
+    /// knows by that name.
+    #[must_use]
+    pub fn counts_for_sender(&self) -> bool {
+        matches!(
+            self.body,
+            MessageBody::AppendResponse { .. }
+                | MessageBody::HeartbeatResponse { .. }
+                | MessageBody::VoteResponse { .. }
+                | MessageBody::PreVoteResponse { .. }
+                | MessageBody::SnapshotRequest { .. }
+        )
+    }
+
+    /// Whether it is for a secretary, not for a replica.
+    #[must_use]
+    pub fn is_for_secretary(&self) -> bool {
+        matches!(self.body, MessageBody::Relay { .. } | MessageBody::RelayedResponse { .. })
+    }
+}
+
+fn check_answer(index: Index, reject: Option<RejectHint>) -> Result<(), &'static str> {
+    let hint = reject.map_or(Index(0), |hint| hint.index);
+    if index.0.max(hint.0) > NUMBER_MAX { Err("an index out of range") } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -39,9 +39,12 @@
 //!     forgotten anything that was durable, start with [`Config::forgotten`]: the replica then says
 //!     nothing that counts, until its group has removed it and added it again as a learner.
 //! 12. **Watch the nodes**, if groups may sleep ([`Config::quiet_ticks`]): when a node dies, call
-//!     [`Raft::wake`] on what followed a leader there, and [`Raft::peer_returned`] when it is back.
+//!     [`Raft::leader_lost`] on what followed a leader there, and [`Raft::peer_returned`] when it is back.
+//!     What sleeps need not be ticked; the ticks that it missed must be made up for, before anything else
+//!     happens to it.
 //! 13. **Tell the time**, if leases are on ([`Config::lease`]): [`Raft::set_clock`] before the other
-//!     calls; and ask [`Raft::lease_holds`] again when the answer to a read by lease is ready.
+//!     calls; and ask [`Raft::lease_holds`] again when the answer to a read by lease is ready. A node that
+//!     is started with leases off, and had them on before, must wait for an election time-out first.
 //!
 //! # The loop
 //!
@@ -108,14 +111,19 @@
 //! one is under way at a time. Learners get everything and count nowhere. A replica whose state begins
 //! nowhere, because it was added later, starts with a snapshot: the founders stand in no entry.
 //!
+//! **Helpers** without a vote and without an entry: observers, which are fed and serve reads
+//! ([`Raft::set_observers`]), and secretaries ([`Secretary`]), which pass a leader's entries on, so that these
+//! leave it once for many followers ([`Raft::set_secretaries`]).
+//!
 //! **Idle groups** can sleep, without any message, until something happens.
 //!
 //! # What it does not do
 //!
 //! It does not store, send, or make snapshots. It does not know what entries mean, who is allowed to
 //! send, or whether a peer's disk was replaced: the caller must compare identities of disks, and keep
-//! out who is not the one that was admitted. It does not choose members, and it does not mend a group
-//! whose majority is lost for good. It is not safe against peers that lie, but they cannot make it panic.
+//! out who is not the one that was admitted. It does not choose members. It does not know that a majority is
+//! lost for good: a person does, and [`Raft::decree`] says what makes one replica go on alone. It is not safe
+//! against peers that lie, but they cannot make it panic.
 //!
 //! # Where things are
 //!
@@ -126,9 +134,12 @@
 //! | `ready`, `status` | what goes out |
 //! | `role`, `election`, `priority`, `quorum` | who leads, and who has decided |
 //! | `membership`, `change`, `reconfigure` | who belongs to the group |
+//! | `recovery` | going on alone when a majority is lost for good |
 //! | `leader`, `uncommitted`, `transfer`, `quiet` | leading |
 //! | `replication`, `progress`, `inflights`, `snapshot` | bringing followers up to date |
 //! | `follower` | following |
+//! | `observer` | replicas outside the membership, for reading |
+//! | `secretary`, `staff`, `relay` | sending by way of others |
 //! | `read`, `lease` | linearizable reads |
 //! | `log`, `terms`, `writes`, `apply`, `restore`, `queue` | the log, between memory and disk |
 //! | `storage` | a disk for those who embed the core, and what any disk must do |
@@ -147,6 +158,7 @@ mod lease;
 mod log;
 mod membership;
 mod message;
+mod observer;
 mod priority;
 mod progress;
 mod queue;
@@ -156,11 +168,15 @@ mod random;
 mod read;
 mod ready;
 mod reconfigure;
+mod recovery;
+mod relay;
 mod replica;
 mod replication;
 mod restore;
 mod role;
+mod secretary;
 mod snapshot;
+mod staff;
 mod status;
 mod step;
 pub mod storage;
@@ -177,14 +193,16 @@ pub use entry::{Entry, EntryKind, HardState, Membership, SnapshotMeta};
 pub use follower::LeasesOn;
 pub use leader::ProposeError;
 pub use lease::{LeaseError, LeaseRead};
-pub use message::{Message, MessageBody, RejectHint};
+pub use message::{Message, MessageBody, RejectHint, RelayAnswer, RelayTarget};
 pub use progress::{ProgressState, first_probe};
 pub use read::{ReadContext, ReadError, ReadState};
 pub use ready::{Fetch, Ready, SnapshotNeeded, SoftState};
+pub use recovery::{Decree, DecreeError};
 pub use replica::Raft;
 pub use restore::{RestoreError, Restored};
 pub use role::Role;
+pub use secretary::Secretary;
 pub use snapshot::{InstallError, Installed};
-pub use status::{PeerStatus, Status};
+pub use status::{PeerStatus, SecretaryStatus, Status};
 pub use step::StepError;
 pub use transfer::TransferError;

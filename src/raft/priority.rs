@@ -7,6 +7,9 @@
 //!   times, so that it can come first; then it votes like any other;
 //! - a leader gives its lead to a preferred voter that is alive and up to date, and pauses for long
 //!   between two attempts.
+//!
+//! Besides, the caller may know replicas that are *unfit* for the moment, because their disks are slow:
+//! everybody else is preferred to them, whatever the priorities.
 
 use super::message::MessageBody;
 use super::progress::ProgressState;
@@ -19,6 +22,8 @@ const REFUSALS_MAX: u32 = 2;
 
 /// Election time-outs between two attempts to give the lead back.
 const RETURN_PAUSE: u32 = 8;
+/// … and of one that is unfit to lead.
+const UNFIT_PAUSE: u32 = 2;
 
 impl Raft {
     /// The priority of a replica; 0 if it has none.
@@ -27,22 +32,45 @@ impl Raft {
         known.map_or(0, |known| known.1)
     }
 
+    /// Replaces the list of replicas that had better not lead for now. If this one leads and is among
+    /// them, it hands its lead to a fit voter that is alive and up to date, at once or as soon as there is
+    /// one. The lists of the members may differ: they only shift who leads, and never whether anybody does.
+    pub fn set_unfit(&mut self, unfit: Vec<NodeId>) {
+        if self.unfit == unfit {
+            return;
+        }
+        let before = self.handicap();
+        self.unfit = unfit;
+        let timeout = self.election_timeout.saturating_sub(before);
+        self.election_timeout = timeout.saturating_add(self.handicap()).max(1);
+        if let Some(leader) = self.leader_mut() {
+            leader.return_pause = 0;
+        }
+        self.return_lead();
+    }
+
+    /// What decides who is preferred; the fit before the unfit.
+    fn rank(&self, id: NodeId) -> (bool, u32) {
+        (!self.unfit.contains(&id), self.priority(id))
+    }
+
     /// Ticks to wait longer than a preferred voter does.
     pub(super) fn handicap(&self) -> u32 {
-        if self.config.priorities.is_empty() {
+        let own = self.rank(self.config.id);
+        let nobody = self.config.priorities.is_empty() && own.0;
+        if nobody {
             return 0;
         }
-        let own = self.priority(self.config.id);
-        let preferred = |known: &&(NodeId, u32)| known.1 > own && self.membership.is_voter(known.0);
-        let any = self.config.priorities.iter().find(preferred).is_some();
-        if any { self.config.election_ticks } else { 0 }
+        let known = self.membership.everyone();
+        let preferred = |&id: &NodeId| self.rank(id) > own && self.membership.is_voter(id);
+        if known.iter().any(preferred) { self.config.election_ticks } else { 0 }
     }
 
     /// Whether to refuse a candidate whose log is fine because this replica would rather lead itself.
     pub(super) fn would_rather_lead(&mut self, candidate: NodeId, last: (Index, Term)) -> bool {
         let refuses = self.refusals < REFUSALS_MAX
             && last == (self.log.last_index(), self.log.last_term())
-            && self.priority(self.config.id) > self.priority(candidate)
+            && self.rank(self.config.id) > self.rank(candidate)
             && self.may_campaign();
         self.refusals += u32::from(refuses);
         refuses
@@ -50,7 +78,7 @@ impl Raft {
 
     /// An election time-out of leading has passed: whether somebody else should lead.
     pub(super) fn return_lead(&mut self) {
-        let own = self.priority(self.config.id);
+        let own = self.rank(self.config.id);
         let RoleState::Leader(leader) = &mut self.role else {
             return;
         };
@@ -58,7 +86,8 @@ impl Raft {
         let settled = self.log.commit() >= leader.first_index
             && leader.change_index <= self.apply.applied_index()
             && leader.transfer.is_none();
-        if leader.return_pause > 0 || !settled || self.config.priorities.is_empty() {
+        let nobody = self.config.priorities.is_empty() && own.0;
+        if leader.return_pause > 0 || !settled || nobody {
             return;
         }
         let commit = self.log.commit();
@@ -74,13 +103,13 @@ impl Raft {
                     && peer.state == ProgressState::Replicate
                     && peer.matched >= commit
             })
-            .map(|peer| (self.priority(peer.id), std::cmp::Reverse(peer.id)))
+            .map(|peer| (self.rank(peer.id), std::cmp::Reverse(peer.id)))
             .max()
             .filter(|best| best.0 > own);
         if let Some((_, std::cmp::Reverse(to))) = preferred {
             _ = self.transfer_leader(to);
             if let Some(leader) = self.leader_mut() {
-                leader.return_pause = RETURN_PAUSE;
+                leader.return_pause = if own.0 { RETURN_PAUSE } else { UNFIT_PAUSE };
             }
         }
     }

@@ -17,6 +17,7 @@ use super::config::Config;
 use super::entry::{Entry, Membership};
 use super::inflights::Inflights;
 use super::log::Log;
+use super::staff::Relay;
 use crate::ids::{Index, NodeId};
 
 /// See the module.
@@ -64,7 +65,10 @@ pub(super) struct News {
 #[derive(Clone, Debug)]
 pub(super) struct Progress {
     pub(super) id: NodeId,
+    /// It has no vote.
     pub(super) learner: bool,
+    /// It does not even belong to the membership.
+    pub(super) observer: bool,
     pub(super) state: ProgressState,
     /// The last index on the peer's disk that agrees with this log.
     pub(super) matched: Index,
@@ -88,6 +92,14 @@ pub(super) struct Progress {
     pub(super) retry: bool,
     /// The newest round of reads that it has confirmed.
     pub(super) round: u64,
+    /// The newest one with which it has bound itself to this leader.
+    pub(super) bound_round: u64,
+    /// The secretary that serves it, while it is streamed to; `None`: it is served directly.
+    pub(super) relay: Option<Relay>,
+    /// Ticks for which it is not to be served by a secretary.
+    pub(super) direct_ticks: u32,
+    /// Sessions up to this one were not about it, or about what it was before it was admitted anew.
+    pub(super) sessions_before: u64,
 }
 
 impl Progress {
@@ -96,6 +108,7 @@ impl Progress {
         Self {
             id,
             learner,
+            observer: false,
             state: ProgressState::Probe,
             matched: Index(0),
             next: last.next(),
@@ -108,6 +121,10 @@ impl Progress {
             silent_ticks: 0,
             retry: true,
             round: 0,
+            bound_round: 0,
+            relay: None,
+            direct_ticks: 0,
+            sessions_before: 0,
         }
     }
 
@@ -117,16 +134,23 @@ impl Progress {
         Self { next: first_probe(last), active: true, ..Self::new(id, learner, config, last) }
     }
 
-    /// Who should be followed in `membership`, one by one in order, without `own`.
-    pub(super) fn peers(
-        membership: &Membership,
+    /// The same peer, as an observer or not, of which nothing was said in the sessions so far.
+    pub(super) fn admitted(self, observer: bool, sessions_before: u64) -> Self {
+        Self { observer, sessions_before, ..self }
+    }
+
+    /// Who should be followed: the members and the observers, in order, without `own`. Answers for each
+    /// whether it has no vote.
+    pub(super) fn peers<'a>(
+        membership: &'a Membership,
+        observers: &[NodeId],
         own: NodeId,
-    ) -> impl Iterator<Item = (NodeId, bool)> + '_ {
-        membership
-            .everyone()
-            .into_iter()
-            .filter(move |&id| id != own)
-            .map(|id| (id, membership.is_learner(id)))
+    ) -> impl Iterator<Item = (NodeId, bool)> + use<'a> {
+        let mut all = membership.everyone();
+        all.extend(observers);
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter().filter(move |&id| id != own).map(|id| (id, !membership.is_voter(id)))
     }
 
     /// The peer has sent something.
@@ -169,7 +193,10 @@ impl Progress {
             (waits, asked)
         } else {
             let entries = waits && !self.inflights.is_full();
-            (entries, entries || self.due || news.commit)
+            // A secretary's message holds entries for others: whose window is full hears of a commit when
+            // it opens, or by a heartbeat.
+            let tells = (self.due || news.commit) && !(waits && self.relay.is_some());
+            (entries, entries || tells)
         };
         if !send {
             None
@@ -250,6 +277,15 @@ impl Progress {
         }
     }
 
+    /// An observer's log does not agree as far as it was taken to: what was known about it is void.
+    pub(super) fn regressed(&mut self, hint: Index) {
+        self.matched = Index(0);
+        self.state = ProgressState::Probe;
+        self.become_probe();
+        self.next = hint.next();
+        self.commit_sent = Index(0);
+    }
+
     /// A heartbeat was answered: one more attempt may be made, if something is open.
     pub(super) fn reopen(&mut self, last: Index) {
         if self.retry {
@@ -300,6 +336,7 @@ impl Progress {
         self.paused = false;
         self.due = false;
         self.fetching = None;
+        self.relay = None;
         self.inflights.clear();
     }
 }

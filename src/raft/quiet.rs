@@ -14,7 +14,8 @@
 //!
 //! The message may be lost: then that follower stays awake, asks for pre-votes after a while, and so wakes
 //! its leader, which calms it with a heartbeat. It may come late: then its term or its position is not
-//! the follower's, who says so, and wakes the leader.
+//! the follower's, who says so, and wakes the leader. A learner or an observer has no votes to ask for: what
+//! it has not heard for an election time-out it calls by name.
 
 use super::message::MessageBody;
 use super::progress::ProgressState;
@@ -30,6 +31,12 @@ impl Raft {
         self.quiet
     }
 
+    /// Ticks since a leader was heard, a vote given, or an election begun.
+    #[must_use]
+    pub fn silent_ticks(&self) -> u32 {
+        self.election_elapsed
+    }
+
     /// Something happens, or may have: this replica counts time again, and if it leads, it says so
     /// with the next tick.
     pub fn wake(&mut self) {
@@ -40,6 +47,49 @@ impl Raft {
             }
         }
         self.quiet = false;
+    }
+
+    /// The node of this follower's leader is gone, or the leader there leads no more, as whoever watches
+    /// the nodes has found out: this replica counts time again, and stands for election in `after_ticks`
+    /// unless it hears a leader before. Candidates that come earlier are not held up for the old leader's
+    /// sake. Where leases rest on the follower's word, all of this waits until the word has expired.
+    ///
+    /// Nothing but an election can come of it if it is not true. A leader only wakes; a learner or an
+    /// observer goes on to follow whom it followed, and calls it.
+    pub fn leader_lost(&mut self, after_ticks: u32) {
+        self.wake();
+        // Who has no election to find the leader by must remember whom to call.
+        let stands = self.is_promotable();
+        let bound = match self.config.lease {
+            Some(_) => self.bound_until.saturating_sub(self.ticks),
+            None => 0,
+        };
+        if let RoleState::Follower(leader) = &mut self.role
+            && leader.is_some()
+        {
+            if bound == 0 {
+                if stands {
+                    *leader = None;
+                } else {
+                    self.election_elapsed = self.election_elapsed.max(self.config.election_ticks);
+                }
+                self.lose_forwarded();
+            }
+            let bound = u32::try_from(bound).unwrap_or(u32::MAX);
+            let wait = bound.saturating_add(after_ticks.max(1));
+            self.election_timeout = self.election_elapsed.saturating_add(wait);
+        }
+    }
+
+    /// A replica that nobody would elect has heard nothing for an election time-out. If its leader only
+    /// sleeps, this wakes it.
+    pub(super) fn call_sleeping_leader(&mut self) {
+        if let RoleState::Follower(Some(leader)) = self.role
+            && self.config.quiet_ticks.is_some()
+            && !self.is_promotable()
+        {
+            self.send(leader, MessageBody::Awake);
+        }
     }
 
     /// A node is back: a sleeping leader wakes if the replica there lacks anything.
@@ -68,10 +118,13 @@ impl Raft {
         }
         self.quiet = true;
         let (index, log_term) = (self.log.last_index(), self.log.last_term());
-        for id in self.membership.everyone() {
-            if id != self.config.id {
-                self.send(id, MessageBody::Quiet { index, log_term });
-            }
+        let mut peers: Vec<NodeId> = Vec::new();
+        if let Some(leader) = self.leader_mut() {
+            leader.lease.forget();
+            peers.extend(leader.peers.iter().map(|peer| peer.id));
+        }
+        for id in peers {
+            self.send(id, MessageBody::Quiet { index, log_term });
         }
         true
     }
@@ -104,7 +157,8 @@ impl Raft {
     ) -> Result<(), StepError> {
         self.follow(from)?;
         let same = self.log.last_index() == index && self.log.term(index) == Some(log_term);
-        if same && self.log.durable() == index && self.has_no_questions() {
+        let whole = !self.has_lost_state() && self.has_no_questions();
+        if same && self.log.durable() == index && whole {
             self.log.commit_to(index);
             self.quiet = true;
         } else {
@@ -119,7 +173,10 @@ impl Raft {
             (RoleState::Leader(leader), MessageBody::AppendResponse { index, reject: None }) => {
                 leader.peer(from).is_some_and(|peer| *index <= peer.matched)
             }
-            (RoleState::Leader(_), MessageBody::HeartbeatResponse { .. }) => true,
+            (
+                RoleState::Leader(_),
+                MessageBody::HeartbeatResponse { .. } | MessageBody::RelayReport { .. },
+            ) => true,
             (RoleState::Follower(Some(leader)), MessageBody::Quiet { .. }) => *leader == from,
             _ => false,
         }

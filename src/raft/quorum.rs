@@ -6,7 +6,10 @@
 //! Whether an empty *configuration* may decide anything is asked elsewhere (it may not campaign).
 
 use super::entry::Membership;
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::NodeId;
+use std::borrow::Cow;
 
 /// How a vote stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +56,8 @@ pub fn joint_vote(
     membership: &Membership,
     vote: impl Fn(NodeId) -> Option<bool> + Copy,
 ) -> VoteResult {
-    let incoming = majority_vote(&membership.voters, vote);
-    let outgoing = majority_vote(&membership.outgoing, vote);
+    let incoming = majority_vote(&incoming(membership), vote);
+    let outgoing = majority_vote(outgoing(membership), vote);
     match (incoming, outgoing) {
         (VoteResult::Lost, _) | (_, VoteResult::Lost) => VoteResult::Lost,
         (VoteResult::Won, VoteResult::Won) => VoteResult::Won,
@@ -87,8 +90,26 @@ pub fn majority_reached(voters: &[NodeId], reached: impl Fn(NodeId) -> u64) -> u
 
 /// The same for a configuration, joint or not.
 pub fn joint_reached(membership: &Membership, reached: impl Fn(NodeId) -> u64 + Copy) -> u64 {
-    majority_reached(&membership.voters, reached)
-        .min(majority_reached(&membership.outgoing, reached))
+    majority_reached(&incoming(membership), reached)
+        .min(majority_reached(outgoing(membership), reached))
+}
+
+/// Who is counted.
+fn incoming(membership: &Membership) -> Cow<'_, [NodeId]> {
+    #[cfg(feature = "controls")]
+    if active(Control::CountLearner) {
+        return [&membership.voters[..], &membership.learners].concat().into();
+    }
+    Cow::Borrowed(&membership.voters)
+}
+
+/// Who is counted besides.
+fn outgoing(membership: &Membership) -> &[NodeId] {
+    #[cfg(feature = "controls")]
+    if active(Control::NewQuorumTooEarly) {
+        return &[];
+    }
+    &membership.outgoing
 }
 
 #[cfg(test)]

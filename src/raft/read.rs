@@ -167,7 +167,8 @@ impl Raft {
             let taken = leader.reads.admit(Reader::Here(context), max);
             return if taken { Ok(()) } else { Err(ReadError::TooMany) };
         }
-        let leader = self.leader().ok_or(ReadError::NoLeader)?;
+        let leader = self.leader().filter(|_| !self.observes_nobody());
+        let leader = leader.ok_or(ReadError::NoLeader)?;
         if self.forwarded.questions.len() >= max {
             return Err(ReadError::TooMany);
         }
@@ -246,10 +247,10 @@ impl Raft {
 
     fn begin_lease(&mut self) {
         let clock = self.clock;
-        if self.config.lease.is_some()
+        if let Some(lease) = self.config.lease
             && let Some(leader) = self.leader_mut()
         {
-            leader.lease.begin(leader.reads.round(), clock);
+            leader.lease.begin(leader.reads.round(), clock, lease.millis);
         }
     }
 
@@ -268,7 +269,17 @@ impl Raft {
         #[cfg(feature = "controls")]
         let number = if active(Control::ReadWithoutQuorum) { own.1 } else { number };
         if let Some(lease) = self.config.lease {
-            leader.lease.confirm(number, lease.millis);
+            // Whoever is not bound may help another into the lead at any time.
+            let bound = leader.reached(&self.membership, own, |peer| peer.bound_round);
+            let millis = lease.millis;
+            #[cfg(feature = "controls")]
+            let millis = match active(Control::LeaseWithoutMargin) {
+                true => {
+                    u64::from(self.config.election_ticks) * crate::limits::TICK.as_millis() as u64
+                }
+                false => millis,
+            };
+            leader.lease.confirm(bound, millis);
         }
         for round in leader.reads.confirm(number) {
             for reader in round.readers {
@@ -282,6 +293,11 @@ impl Raft {
             Reader::Here(context) => self.outbox.read_states.push(ReadState { context, index }),
             Reader::There(to, id) => {
                 self.send(to, MessageBody::ReadIndexResponse { id, index: Some(index) });
+                // It would hear only with the next heartbeat that this is committed.
+                let commit = self.log.commit();
+                if let Some(peer) = self.leader_mut().and_then(|leader| leader.peer_mut(to)) {
+                    peer.due |= peer.lacks_commit(commit);
+                }
             }
         }
     }

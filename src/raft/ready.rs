@@ -111,22 +111,28 @@ impl Outbox {
     }
 
     /// An acknowledgement; it stands for earlier ones to the same leader that still wait.
-    fn acknowledge(&mut self, message: Message) {
-        if let (
-            Some(Message {
-                to,
-                term,
-                body: MessageBody::AppendResponse { index: old, reject: None },
-                ..
-            }),
-            MessageBody::AppendResponse { index: new, reject: None },
-        ) = (self.after_persist.last_mut(), &message.body)
-            && (*to, *term) == (message.to, message.term)
+    fn acknowledge(&mut self, mut message: Message) {
+        if let Some(last) = self.after_persist.last_mut()
+            && (last.to, last.term) == (message.to, message.term)
+            && let Some((way, old)) = acknowledged(&mut last.body)
+            && let Some((same, new)) = acknowledged(&mut message.body)
+            && way == same
         {
             *old = (*old).max(*new);
         } else {
             self.after_persist.push(message);
         }
+    }
+}
+
+/// What is acknowledged, and under which session if by way of a secretary.
+fn acknowledged(body: &mut MessageBody) -> Option<(Option<u64>, &mut Index)> {
+    match body {
+        MessageBody::AppendResponse { index, reject: None } => Some((None, index)),
+        MessageBody::RelayedResponse { session, index, reject: None } => {
+            Some((Some(*session), index))
+        }
+        _ => None,
     }
 }
 

@@ -4,7 +4,7 @@
 //! so a change is decided by the quorum of the membership before it. Only one is under way at a time. A
 //! leader that finds itself outside, or without a vote, makes room for another.
 
-use super::change::{ChangeError, Changed, MembershipChange};
+use super::change::{ChangeError, Changed, MembershipChange, Transition};
 use super::entry::{EntryKind, Membership};
 use super::leader::ProposeError;
 use super::replica::Raft;
@@ -22,6 +22,9 @@ impl Raft {
         change: &MembershipChange,
     ) -> Result<(Index, Term), ProposeError> {
         self.proposer()?;
+        if matches!(change.transition, Transition::Recovery(_)) {
+            return Err(ChangeError::Recovery.into());
+        }
         if self.config.validate_changes {
             self.check_change(change)?;
         }
@@ -80,11 +83,19 @@ impl Raft {
         self.apply.end_blank();
         self.membership = membership;
         self.wake();
+        let stands = matches!(self.role, RoleState::PreCandidate(_) | RoleState::Candidate(_));
+        if stands && !self.is_promotable() {
+            // A refuser has told it that it was removed: the votes that others give count no more.
+            return self.become_follower(self.term, None);
+        }
         let RoleState::Leader(leader) = &mut self.role else {
             return;
         };
         let last = self.log.last_index();
-        leader.follow_membership(&self.membership, newcomers, &self.config, last);
+        let observers = &self.observers;
+        leader.follow_membership(&self.membership, observers, newcomers, &self.config, last);
+        // Those who were bound may not be the ones who elect.
+        leader.lease.forget();
         if !self.membership.is_voter(self.config.id) {
             if self.config.step_down_on_removal {
                 if !self.config.eager_commit {
@@ -127,6 +138,10 @@ impl Raft {
     /// Whether this replica may start an election: it has a vote, and its state is not older than
     /// its log's start.
     pub(super) fn is_promotable(&self) -> bool {
-        self.membership.is_voter(self.config.id) && !self.has_lost_state() && !self.config.forgotten
+        let counts = !self.config.forgotten && !self.config.observer;
+        counts
+            && self.membership.means(self.config.id, self.config.disk)
+            && self.membership.is_voter(self.config.id)
+            && !self.has_lost_state()
     }
 }

@@ -29,6 +29,12 @@ pub struct Raft {
     pub(super) apply: Apply,
     /// The newest membership in force.
     pub(super) membership: Membership,
+    /// Whom this replica feeds, besides the members, while it leads.
+    pub(super) observers: Vec<NodeId>,
+    /// By whom it may send while it leads.
+    pub(super) secretaries: Vec<NodeId>,
+    /// As an observer: up to where the log is known to agree with the leader's, in which term.
+    pub(super) agreed: (Term, Index),
     pub(super) role: RoleState,
     /// Ticks since a leader was heard, a vote given, or an election begun.
     pub(super) election_elapsed: u32,
@@ -41,6 +47,8 @@ pub struct Raft {
     pub(super) clock: u64,
     /// With leases on, no other leader is helped into the lead before this tick.
     pub(super) bound_until: u64,
+    /// Who had better not lead for now.
+    pub(super) unfit: Vec<NodeId>,
     /// Candidates refused for this replica's own priority since a leader was heard.
     pub(super) refusals: u32,
     /// Nothing happens, and no time is counted.
@@ -83,6 +91,9 @@ impl Raft {
             log: Log::new(terms, restored.tail, commit, config.tail_bytes_max),
             apply: Apply::new(restored.applied),
             membership: restored.membership,
+            observers: Vec::new(),
+            secretaries: Vec::new(),
+            agreed: (Term(0), Index(0)),
             role: RoleState::Follower(None),
             election_elapsed: 0,
             election_timeout,
@@ -90,6 +101,7 @@ impl Raft {
             clock: 0,
             // Unless it is newborn, it may have answered a leader just before it stopped.
             bound_until: if term > Term(0) { u64::from(config.election_ticks) } else { 0 },
+            unfit: Vec::new(),
             refusals: 0,
             quiet: false,
             forwarded: Forwarded::default(),
@@ -117,8 +129,11 @@ impl Raft {
         } else {
             self.expire_forwarded();
             self.election_elapsed = self.election_elapsed.saturating_add(1);
-            if self.election_elapsed >= self.election_timeout {
+            if let Some(late) = self.election_elapsed.checked_sub(self.election_timeout) {
                 self.campaign();
+                if late.is_multiple_of(self.config.election_ticks) {
+                    self.call_sleeping_leader();
+                }
             }
         }
     }

@@ -22,7 +22,8 @@ impl Raft {
         };
         let news = leader.news(&self.log, &self.config);
         leader.served = (self.log.last_index(), self.log.commit());
-        for at in 0..leader.peers.len() {
+        self.relay(news);
+        for at in 0..self.peer_count() {
             let mut goes_on = self.replicate_to(at, news);
             while goes_on {
                 goes_on = self.replicate_to(at, News::default());
@@ -36,9 +37,16 @@ impl Raft {
             return false;
         };
         let peer = &mut leader.peers[at];
+        // Who is served by a secretary has heard the news from there.
+        let news = if peer.relay.is_some() { News::default() } else { news };
         let Some(step) = peer.step(&self.log, &self.config, news) else {
             return false;
         };
+        // What a secretary could not carry, because it is only on disk, or in a snapshot.
+        if peer.relay.take().is_some() {
+            peer.due = true;
+            return true;
+        }
         let (to, from_index) = (peer.id, peer.next);
         match step {
             Step::Append { entries } => {
@@ -81,7 +89,27 @@ impl Raft {
             return Err(StepError::Malformed("acknowledges what was never sent"));
         }
         peer.heard();
+        self.append_answered(from, index, reject);
+        Ok(())
+    }
+
+    /// What a peer has answered to an append, by whatever way.
+    pub(super) fn append_answered(
+        &mut self,
+        from: NodeId,
+        index: Index,
+        reject: Option<RejectHint>,
+    ) {
+        let RoleState::Leader(leader) = &mut self.role else {
+            return;
+        };
+        let Some(peer) = leader.peer_mut(from) else {
+            return;
+        };
         match reject {
+            Some(hint) if peer.observer && index <= peer.matched => {
+                peer.regressed(hint.index.min(self.log.last_index()));
+            }
             Some(hint) => {
                 // Where a log of that term can agree with this one, by this log's terms: skips whole
                 // terms that the follower cannot have.
@@ -101,7 +129,13 @@ impl Raft {
             }
             None => {}
         }
-        Ok(())
+    }
+
+    fn peer_count(&self) -> usize {
+        match &self.role {
+            RoleState::Leader(leader) => leader.peers.len(),
+            _ => 0,
+        }
     }
 
     /// A peer that has acknowledged something may be waiting for a commit index that it could not be
@@ -119,6 +153,7 @@ impl Raft {
         &mut self,
         from: NodeId,
         round: u64,
+        bound: bool,
     ) -> Result<(), StepError> {
         let RoleState::Leader(leader) = &mut self.role else {
             return Ok(());
@@ -132,6 +167,9 @@ impl Raft {
         peer.reopen(self.log.last_index());
         if round > peer.round {
             peer.round = round;
+            if bound {
+                peer.bound_round = round;
+            }
             self.confirm_reads();
         }
         Ok(())
@@ -173,6 +211,9 @@ impl Raft {
     /// Messages to `peer` are known not to arrive: stop streaming, and probe when it answers a
     /// heartbeat.
     pub fn report_unreachable(&mut self, peer: NodeId) {
+        if let Some(leader) = self.leader_mut() {
+            leader.lose_secretary(peer);
+        }
         if let Some(progress) = self.leader_mut().and_then(|leader| leader.peer_mut(peer))
             && progress.state == ProgressState::Replicate
         {

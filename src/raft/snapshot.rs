@@ -97,6 +97,7 @@ impl Raft {
         let has_it = self.log.term(meta.index) == Some(meta.term) && !self.has_lost_state();
         if has_it {
             self.log.commit_to(meta.index);
+            self.agrees(meta.index);
         } else if self.check_snapshot(meta).is_ok() {
             return Ok(true);
         }
@@ -138,6 +139,7 @@ impl Raft {
             Installed::LogRestarted
         };
         self.apply.restart(meta.index);
+        self.agrees(meta.index);
         if let Some(leader) = self.leader() {
             let body = MessageBody::AppendResponse { index: meta.index, reject: None };
             self.send_after_persist(leader, body);

@@ -29,6 +29,19 @@ pub struct PeerStatus {
     pub active: bool,
     /// Whether its entries are being read from disk.
     pub fetching: bool,
+    /// Whether it does not belong to the membership, but observes.
+    pub observer: bool,
+    /// The secretary that serves it, if any.
+    pub relayed_by: Option<NodeId>,
+}
+
+/// What a leader knows about one of its secretaries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecretaryStatus {
+    /// The secretary.
+    pub id: NodeId,
+    /// Whether it answers.
+    pub present: bool,
 }
 
 /// What a replica knows about itself.
@@ -76,6 +89,8 @@ pub struct Status {
     pub forgotten: bool,
     /// A leader's peers, in order.
     pub peers: Vec<PeerStatus>,
+    /// A leader's secretaries, in order.
+    pub secretaries: Vec<SecretaryStatus>,
 }
 
 impl Raft {
@@ -97,7 +112,12 @@ impl Raft {
             window_full: peer.inflights.is_full(),
             active: peer.active,
             fetching: peer.fetching.is_some(),
+            observer: peer.observer,
+            relayed_by: peer.relay.map(|relay| relay.by),
         });
+        let desks = leader.iter().flat_map(|leader| &leader.staff.desks);
+        let secretaries =
+            desks.map(|desk| SecretaryStatus { id: desk.id, present: desk.present }).collect();
         Status {
             id: self.config.id,
             role: self.role.name(),
@@ -120,6 +140,7 @@ impl Raft {
             quiet: self.quiet,
             forgotten: self.config.forgotten,
             peers: peers.collect(),
+            secretaries,
         }
     }
 

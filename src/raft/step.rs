@@ -4,6 +4,7 @@
 //! merely late is ignored.
 
 use super::message::{Message, MessageBody};
+use super::relay::Via;
 use super::replica::Raft;
 #[cfg(feature = "controls")]
 use crate::controls::{Control, active};
@@ -16,6 +17,12 @@ pub enum StepError {
     /// It is for somebody else.
     #[error("the message is for {0}")]
     WrongReceiver(NodeId),
+    /// It is for a secretary, and this is a replica.
+    #[error("the message is for a secretary")]
+    NotSecretary,
+    /// It is for a replica, and this is a secretary.
+    #[error("the message is for a replica")]
+    NotReplica,
     /// It claims to come from this replica.
     #[error("the message claims to come from this replica")]
     WrongSender,
@@ -56,7 +63,23 @@ impl Raft {
             return Err(StepError::WrongSender);
         }
         message.check().map_err(StepError::Malformed)?;
-        let Message { from, term, body, .. } = message;
+        if message.is_for_secretary() {
+            return Err(StepError::NotSecretary);
+        }
+        let Message { from: sender, term, body, .. } = message;
+        // What a secretary passes on is said by its leader.
+        let (from, via) = match &body {
+            MessageBody::Relayed { leader, .. } if *leader == self.config.id => {
+                return Err(StepError::WrongSender);
+            }
+            MessageBody::Relayed { leader, session, .. } => {
+                (*leader, Some(Via { secretary: sender, session: *session }))
+            }
+            MessageBody::RelayReport { .. } if term > self.term => {
+                return Err(StepError::Malformed("reports to a leader that never was"));
+            }
+            _ => (sender, None),
+        };
         if self.config.forgotten {
             self.overhear(from, term, &body);
             return Ok(());
@@ -66,7 +89,7 @@ impl Raft {
         }
         let asks =
             matches!(body, MessageBody::PreVote { .. } | MessageBody::Vote { transfer: false, .. });
-        if asks && self.is_bound() {
+        if asks && (self.is_bound() || self.config.observer) {
             return Ok(());
         }
         let is_older = term < self.term;
@@ -81,14 +104,17 @@ impl Raft {
             return Ok(());
         }
         match body {
-            MessageBody::Append { prev_index, prev_term, commit, entries } => {
-                self.handle_append(from, (prev_index, prev_term), commit, entries)
+            MessageBody::Append { prev_index, prev_term, commit, entries }
+            | MessageBody::Relayed { prev_index, prev_term, commit, entries, .. } => {
+                self.handle_append(from, via, (prev_index, prev_term), commit, entries)
             }
             MessageBody::AppendResponse { index, reject } => {
                 self.handle_append_response(from, index, reject)
             }
             MessageBody::Heartbeat { commit, round } => self.handle_heartbeat(from, commit, round),
-            MessageBody::HeartbeatResponse { round } => self.handle_heartbeat_response(from, round),
+            MessageBody::HeartbeatResponse { round, bound } => {
+                self.handle_heartbeat_response(from, round, bound)
+            }
             MessageBody::PreVote { last_index, last_term } => {
                 self.handle_pre_vote(from, term, (last_index, last_term));
                 Ok(())
@@ -118,8 +144,14 @@ impl Raft {
                 self.handle_committed(index, log_term);
                 Ok(())
             }
+            MessageBody::RelayReport { number, answers } => {
+                self.handle_relay_report(from, number, &answers)
+            }
             // Whoever slept is awake by now.
             MessageBody::Awake => Ok(()),
+            MessageBody::Relay { .. } | MessageBody::RelayedResponse { .. } => {
+                Err(StepError::NotSecretary)
+            }
         }
     }
 
@@ -127,7 +159,10 @@ impl Raft {
     fn overhear(&mut self, from: NodeId, term: Term, body: &MessageBody) {
         let leads = matches!(
             body,
-            MessageBody::Append { .. } | MessageBody::Heartbeat { .. } | MessageBody::Quiet { .. }
+            MessageBody::Append { .. }
+                | MessageBody::Relayed { .. }
+                | MessageBody::Heartbeat { .. }
+                | MessageBody::Quiet { .. }
         );
         if leads && (term > self.term || (term == self.term && self.leader().is_none())) {
             self.become_follower(term, Some(from));
@@ -146,6 +181,7 @@ impl Raft {
             // Nobody has entered that term yet.
             MessageBody::PreVote { .. } | MessageBody::PreVoteResponse { granted: true } => {}
             MessageBody::Append { .. }
+            | MessageBody::Relayed { .. }
             | MessageBody::Heartbeat { .. }
             | MessageBody::Quiet { .. } => {
                 self.become_follower(term, Some(from));
@@ -158,17 +194,21 @@ impl Raft {
     /// A message of an older term.
     fn step_older(&mut self, from: NodeId, body: &MessageBody) {
         match body {
-            // With these two switched on, this replica may be in a newer term that nobody else has
-            // heard of, and cannot depose the leader by a vote request, because the others defend it.
-            // So the leader has to learn the term from here. (With both off, a vote request will do.)
-            MessageBody::Append { .. } | MessageBody::Heartbeat { .. }
-                if self.config.check_quorum || self.config.pre_vote =>
-            {
+            // This replica may be in a newer term that nobody else has heard of, and cannot depose the
+            // leader by a vote request: the others defend it, or this one has no vote, or does not know
+            // yet that the leader has one. So the leader has to learn the term from here.
+            MessageBody::Append { .. }
+            | MessageBody::Relayed { .. }
+            | MessageBody::Heartbeat { .. } => {
                 self.send(from, MessageBody::AppendResponse { index: Index(0), reject: None });
             }
             // The asker must learn the term, or it would go on asking in its own for ever.
             MessageBody::PreVote { .. } => {
                 self.send(from, MessageBody::PreVoteResponse { granted: false });
+            }
+            // That is so for ever. Who refuses a pre-vote need not be in the asker's term, and never enters it.
+            MessageBody::Committed { index, log_term } => {
+                self.handle_committed(*index, *log_term);
             }
             _ => {}
         }

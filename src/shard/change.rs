@@ -2,13 +2,16 @@
 //!
 //! Variants are only ever appended: their number is their name in logs and on the wire. A command that
 //! comes later may be proposed only once every node reports the feature level that knows it.
-//! Commands of `join`, `leave` and `move` will name the version they were planned on and be refused if
-//! the table has moved on in a way that matters to them.
+//! Commands that stand for a plan name the version it was made on, and are refused if nodes, groups or
+//! desired owners have changed since ([`super::Table::shaped`]).
 
-use super::plan::{InitPlan, PlanError};
-use super::table::{NodeInfo, ReplicatedLimits};
+use super::moves::Pair;
+use super::owners::BucketRange;
+use super::plan::InitPlan;
+use super::refusal::Refusal;
+use super::table::{Helper, NodeInfo, Recovery, ReplicatedLimits};
 use crate::codec::{self, DecodeError};
-use crate::ids::{ClusterId, NodeId, TableVersion};
+use crate::ids::{Epoch, Era, GroupId, NodeId, TableVersion};
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -48,6 +51,200 @@ pub enum ConfigCommand {
     },
     /// New replicated limits.
     SetLimits(ReplicatedLimits),
+    /// A group has lost its majority for good, and one replica goes on alone. Done again it changes
+    /// nothing; another recovery of the same era is refused.
+    Recover {
+        /// The group.
+        group: GroupId,
+        /// The era that ends, as the replica knows it.
+        from: Era,
+        /// Who goes on, and in which era.
+        recovery: Recovery,
+    },
+    /// A node has lost its disk, and came back with this one: it is the node's from now on, and the one
+    /// before is barred for ever. What it held is nobody's: each group has to let the node in again.
+    AdoptDisk {
+        /// The node.
+        node: NodeId,
+        /// Its new disk, and its addresses.
+        info: NodeInfo,
+    },
+    /// A group should (not) have a replica on a node.
+    Replica {
+        /// The group.
+        group: GroupId,
+        /// The node.
+        node: NodeId,
+        /// It should.
+        wanted: bool,
+    },
+    /// A node helps a group, or does so no more.
+    SetHelper {
+        /// The group.
+        group: GroupId,
+        /// The node.
+        node: NodeId,
+        /// How.
+        helper: Helper,
+        /// It should; else it should not.
+        wanted: bool,
+    },
+    /// A node becomes part of the cluster. It holds nothing yet.
+    AddNode {
+        /// The node.
+        node: NodeId,
+        /// Its disk and its addresses.
+        info: NodeInfo,
+    },
+    /// A node goes for good; it must hold nothing.
+    RemoveNode {
+        /// The node.
+        node: NodeId,
+        /// The version of the plan.
+        planned_on: TableVersion,
+    },
+    /// A node is to be emptied: other nodes are to hold its replicas, and it gets no more.
+    DrainNode {
+        /// The node.
+        node: NodeId,
+        /// It may hold replicas again. What has been moved away stays there.
+        undo: bool,
+        /// The version of the plan.
+        planned_on: TableVersion,
+    },
+    /// A data group is born. It owns nothing. One that is there already is left as it is.
+    CreateGroup {
+        /// The group.
+        group: GroupId,
+        /// Where.
+        replicas: Placement,
+        /// The version of the plan.
+        planned_on: TableVersion,
+    },
+    /// Groups take their share of the buckets; those that are not there are born.
+    Join {
+        /// The groups.
+        groups: Vec<GroupId>,
+        /// Where those are born that are not there.
+        replicas: Placement,
+        /// The version of the plan.
+        planned_on: TableVersion,
+    },
+    /// Groups give all their buckets to those that stay. They are kept, and may join again.
+    Leave {
+        /// The groups.
+        groups: Vec<GroupId>,
+        /// The version of the plan.
+        planned_on: TableVersion,
+    },
+    /// A group should own these buckets; nothing else changes. It has joined from then on.
+    Move {
+        /// The buckets, in any order, each once.
+        ranges: Vec<BucketRange>,
+        /// Who should own them.
+        to: GroupId,
+        /// The version of the plan.
+        planned_on: TableVersion,
+    },
+    /// The groups that have joined share the buckets equally.
+    Rebalance {
+        /// The version of the plan.
+        planned_on: TableVersion,
+    },
+    /// These moves stand still, those that begin later too.
+    PauseMoves(Pair),
+    /// These moves go on.
+    ResumeMoves(Pair),
+    /// Buckets of these moves should stay with who owns them.
+    CancelMoves(Pair),
+    /// What the moves of one group may take together, bytes per second; `None`: as fast as they can.
+    SetMoveRate(Option<u64>),
+    /// Data groups say what they own. Of each bucket the highest epoch is true; what is older is ignored.
+    OwnerReport(Vec<OwnerClaim>),
+}
+
+/// Where the replicas of a new group are to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// As many as data groups have already, on nodes that the table chooses.
+    Usual,
+    /// So many, on nodes that the table chooses.
+    Count(u32),
+    /// On these nodes.
+    Nodes(Vec<NodeId>),
+}
+
+/// A group owns these buckets since this epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerClaim {
+    /// The buckets.
+    pub range: BucketRange,
+    /// Who owns them.
+    pub group: GroupId,
+    /// The owner's epoch of each of them.
+    pub epoch: Epoch,
+}
+
+impl ConfigCommand {
+    /// Makes it a plan on this version, if it is one at all.
+    pub fn plan_on(&mut self, version: TableVersion) {
+        match self {
+            Self::RemoveNode { planned_on, .. }
+            | Self::DrainNode { planned_on, .. }
+            | Self::CreateGroup { planned_on, .. }
+            | Self::Join { planned_on, .. }
+            | Self::Leave { planned_on, .. }
+            | Self::Move { planned_on, .. }
+            | Self::Rebalance { planned_on } => *planned_on = version,
+            Self::Init(_)
+            | Self::NodeAddress { .. }
+            | Self::SetLimits(_)
+            | Self::Recover { .. }
+            | Self::AdoptDisk { .. }
+            | Self::Replica { .. }
+            | Self::SetHelper { .. }
+            | Self::AddNode { .. }
+            | Self::PauseMoves(_)
+            | Self::ResumeMoves(_)
+            | Self::CancelMoves(_)
+            | Self::SetMoveRate(_)
+            | Self::OwnerReport(_) => {}
+        }
+    }
+}
+
+/// Ids and ranges that the history names; of more it tells the number.
+const NAMED_MAX: usize = 8;
+
+/// `g1, g2 and 3 more`.
+fn named(f: &mut fmt::Formatter<'_>, names: &[impl fmt::Display]) -> fmt::Result {
+    for (place, name) in names.iter().take(NAMED_MAX).enumerate() {
+        let comma = if place > 0 { ", " } else { "" };
+        write!(f, "{comma}{name}")?;
+    }
+    match names.len().checked_sub(NAMED_MAX) {
+        Some(more @ 1..) => write!(f, " and {more} more"),
+        _ => Ok(()),
+    }
+}
+
+impl fmt::Display for Placement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usual => Ok(()),
+            Self::Count(count) => write!(f, ", {count} replicas"),
+            Self::Nodes(nodes) => {
+                f.write_str(", replicas on ")?;
+                named(f, nodes)
+            }
+        }
+    }
+}
+
+impl fmt::Display for OwnerClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} owns {} ({})", self.group, self.range, self.epoch)
+    }
 }
 
 impl fmt::Display for ConfigCommand {
@@ -64,6 +261,50 @@ impl fmt::Display for ConfigCommand {
             Self::SetLimits(limits) => {
                 write!(f, "limits: values up to {} bytes", limits.value_bytes_max)
             }
+            Self::Recover { group, recovery: Recovery { era, node, .. }, .. } => {
+                write!(f, "{group} has lost its majority and goes on with {node} alone, in {era}")
+            }
+            Self::AdoptDisk { node, info } => {
+                write!(f, "{node} has a new disk, {:016x}", info.incarnation.0)
+            }
+            Self::Replica { group, node, wanted } => {
+                let what = if *wanted { "a" } else { "no" };
+                write!(f, "{group} should have {what} replica on {node}")
+            }
+            Self::SetHelper { group, node, helper, wanted } => {
+                let more = if *wanted { "" } else { " no more" };
+                write!(f, "{node} is {helper} of {group}{more}")
+            }
+            Self::AddNode { node, info } => {
+                write!(f, "node add {node} at {} (Redis {})", info.quic, info.redis)
+            }
+            Self::RemoveNode { node, .. } => write!(f, "node remove {node}"),
+            Self::DrainNode { node, undo: false, .. } => write!(f, "node drain {node}"),
+            Self::DrainNode { node, undo: true, .. } => write!(f, "node drain {node}: taken back"),
+            Self::CreateGroup { group, replicas, .. } => {
+                write!(f, "group create {group}{replicas}")
+            }
+            Self::Join { groups, replicas, .. } => {
+                f.write_str("join ")?;
+                named(f, groups)?;
+                write!(f, "{replicas}")
+            }
+            Self::Leave { groups, .. } => {
+                f.write_str("leave ")?;
+                named(f, groups)
+            }
+            Self::Move { ranges, to, .. } => {
+                f.write_str("move ")?;
+                named(f, ranges)?;
+                write!(f, " to {to}")
+            }
+            Self::Rebalance { .. } => f.write_str("rebalance"),
+            Self::PauseMoves(pair) => write!(f, "pause: {pair}"),
+            Self::ResumeMoves(pair) => write!(f, "resume: {pair}"),
+            Self::CancelMoves(pair) => write!(f, "cancel: {pair}"),
+            Self::SetMoveRate(None) => f.write_str("rate: unlimited"),
+            Self::SetMoveRate(Some(rate)) => write!(f, "rate: {rate} bytes per second"),
+            Self::OwnerReport(claims) => named(f, claims),
         }
     }
 }
@@ -182,34 +423,16 @@ pub enum ConfigReply {
     },
 }
 
-/// Why a command was not done. Nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum Refusal {
-    /// There is no table yet: `init` comes first.
-    #[error("the cluster is not initialised")]
-    NotInitialised,
-    /// `init` with another plan than the first time.
-    #[error("already initialised, as cluster {0}")]
-    AlreadyInitialised(ClusterId),
-    /// The plan makes no cluster.
-    #[error(transparent)]
-    Plan(PlanError),
-    /// The table has no such node.
-    #[error("{0} is not a node of this cluster")]
-    UnknownNode(NodeId),
-    /// A node came back with another disk. It has forgotten what it promised and must be removed and
-    /// added again.
-    #[error("{0} has another disk than the one that belongs to the cluster")]
-    OtherIncarnation(NodeId),
-    /// An address or a limit is not right.
-    #[error("{0}")]
-    Invalid(String),
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::plan::tests::{info, plan};
     use super::*;
+    use crate::ids::Incarnation;
+
+    fn recovery() -> Recovery {
+        let era = Era { number: 1, mark: 2 };
+        Recovery { era, node: NodeId(1), disk: Incarnation(3) }
+    }
 
     #[test]
     fn a_payload_survives_its_bytes() {
@@ -219,6 +442,25 @@ mod tests {
             ConfigCommand::Init(plan(3, 2)),
             ConfigCommand::NodeAddress { node, info: info(2) },
             ConfigCommand::SetLimits(ReplicatedLimits::default()),
+            ConfigCommand::Recover {
+                group: GroupId(1),
+                from: Era::default(),
+                recovery: recovery(),
+            },
+            ConfigCommand::AdoptDisk { node, info: info(2) },
+            ConfigCommand::Replica { group: GroupId(1), node, wanted: true },
+            ConfigCommand::SetHelper {
+                group: GroupId(1),
+                node,
+                helper: Helper::Secretary,
+                wanted: true,
+            },
+            ConfigCommand::Join {
+                groups: vec![GroupId(3)],
+                replicas: Placement::Nodes(vec![node]),
+                planned_on: TableVersion(4),
+            },
+            ConfigCommand::CancelMoves(Pair { from: Some(GroupId(1)), to: None }),
         ];
         let request = |command| ConfigRequest { by: by.clone(), command };
         let requests = commands.into_iter().map(request).collect();
@@ -229,6 +471,23 @@ mod tests {
         assert!(matches!(ConfigPayload::decode(&[FORMAT, 1]), Err(PayloadError::Bytes(_))));
     }
 
+    #[test]
+    fn the_history_names_what_was_asked_and_stays_short() {
+        let planned_on = TableVersion(1);
+        let range = |first: u16| BucketRange { first: first.into(), last: (first + 1).into() };
+        let mut ranges: Vec<BucketRange> = vec![range(0), range(5)];
+        let words = |ranges: &[BucketRange]| {
+            let (ranges, to) = (ranges.to_vec(), GroupId(2));
+            ConfigCommand::Move { ranges, to, planned_on }.to_string()
+        };
+        assert_eq!(words(&ranges), "move 0-1, 5-6 to g2");
+        ranges.resize(5000, range(9));
+        assert!(words(&ranges).ends_with("9-10 and 4992 more to g2"));
+        let replicas = Placement::Nodes(vec![NodeId(1), NodeId(2)]);
+        let join = ConfigCommand::Join { groups: vec![GroupId(3)], replicas, planned_on };
+        assert_eq!(join.to_string(), "join g3, replicas on n1, n2");
+    }
+
     /// The number of a variant is its name on disk and on the wire: these bytes may never change.
     #[test]
     fn variants_keep_their_numbers() {
@@ -237,6 +496,34 @@ mod tests {
         assert_eq!(first(codec::encode(&ConfigCommand::Init(plan(1, 1)))), 0);
         assert_eq!(first(codec::encode(&ConfigCommand::NodeAddress { node, info: info(1) })), 1);
         assert_eq!(first(codec::encode(&ConfigCommand::SetLimits(Default::default()))), 2);
+        let (group, from, recovery) = (GroupId(1), Era::default(), recovery());
+        assert_eq!(first(codec::encode(&ConfigCommand::Recover { group, from, recovery })), 3);
+        assert_eq!(first(codec::encode(&ConfigCommand::AdoptDisk { node, info: info(1) })), 4);
+        let replica = ConfigCommand::Replica { group: GroupId(1), node, wanted: true };
+        assert_eq!(first(codec::encode(&replica)), 5);
+        let helper = Helper::Secretary;
+        let command = ConfigCommand::SetHelper { group, node, helper, wanted: true };
+        assert_eq!(codec::encode(&command), [6, 1, 1, 1, 1]);
+        let planned_on = TableVersion(7);
+        let (groups, replicas, group) = (vec![], Placement::Usual, GroupId(2));
+        let commands = [
+            ConfigCommand::AddNode { node, info: info(1) },
+            ConfigCommand::RemoveNode { node, planned_on },
+            ConfigCommand::DrainNode { node, undo: false, planned_on },
+            ConfigCommand::CreateGroup { group, replicas: replicas.clone(), planned_on },
+            ConfigCommand::Join { groups: groups.clone(), replicas, planned_on },
+            ConfigCommand::Leave { groups, planned_on },
+            ConfigCommand::Move { ranges: vec![], to: group, planned_on },
+            ConfigCommand::Rebalance { planned_on },
+            ConfigCommand::PauseMoves(Pair::default()),
+            ConfigCommand::ResumeMoves(Pair::default()),
+            ConfigCommand::CancelMoves(Pair::default()),
+            ConfigCommand::SetMoveRate(None),
+            ConfigCommand::OwnerReport(vec![]),
+        ];
+        for (number, command) in (7..).zip(commands) {
+            assert_eq!(first(codec::encode(&command)), number, "{command}");
+        }
         assert_eq!(codec::encode(&ConfigQuery::Newest { known: TableVersion(7) }), [0, 7]);
         assert_eq!(codec::encode(&ConfigQuery::Version(TableVersion(7))), [1, 7]);
         assert_eq!(codec::encode(&ConfigQuery::History { until: None, count: 7 }), [2, 0, 7]);

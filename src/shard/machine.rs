@@ -15,10 +15,11 @@
 //! what is there already.
 
 use super::change::{
-    ConfigCommand, ConfigPayload, ConfigQuery, ConfigReply, ConfigRequest, PayloadError, Refusal,
+    ConfigCommand, ConfigPayload, ConfigQuery, ConfigReply, ConfigRequest, PayloadError,
     VersionSummary,
 };
 use super::plan::InitPlan;
+use super::refusal::Refusal;
 use super::table::{Table, TableError};
 use crate::codec::{self, DecodeError};
 use crate::ids::{GroupId, Index, TableVersion};
@@ -209,13 +210,10 @@ impl ConfigMachine {
         let Some(before) = self.newest.clone() else {
             return Ok(ConfigReply::Refused(Refusal::NotInitialised));
         };
-        Ok(match changed(&before, &request.command) {
+        Ok(match before.after(&request.command) {
             Err(refusal) => ConfigReply::Refused(refusal),
             Ok(after) if after == *before => ConfigReply::Unchanged(before.version),
-            Ok(after) => {
-                let version = TableVersion(before.version.0 + 1);
-                self.install(rows, Table { version, ..after }, &request)
-            }
+            Ok(after) => self.install(rows, after, &request),
         })
     }
 
@@ -318,27 +316,6 @@ impl ConfigMachine {
         key.extend_from_slice(&version.0.to_be_bytes());
         key
     }
-}
-
-/// The table after `command`, still under its old version number; equal to `before` if it changes nothing.
-fn changed(before: &Table, command: &ConfigCommand) -> Result<Table, Refusal> {
-    let mut after = before.clone();
-    match command {
-        ConfigCommand::Init(_) => unreachable!("the birth is not a change of a table"),
-        ConfigCommand::NodeAddress { node, info } => {
-            let known = after.nodes.get_mut(node).ok_or(Refusal::UnknownNode(*node))?;
-            if known.incarnation != info.incarnation {
-                return Err(Refusal::OtherIncarnation(*node));
-            }
-            info.check(*node).map_err(|error| Refusal::Invalid(error.to_string()))?;
-            *known = info.clone();
-        }
-        ConfigCommand::SetLimits(limits) => {
-            limits.check().map_err(|error| Refusal::Invalid(error.to_string()))?;
-            after.limits = *limits;
-        }
-    }
-    Ok(after)
 }
 
 fn decode_row<'a, T: Deserialize<'a>>(

@@ -11,33 +11,45 @@
 //!                       └─ ClusterView   what CLUSTER ... and SHARDGROUP QUERY answer
 //! ```
 //!
+//! What a command makes of a table stands in `edit`, what it is built from beside it: `balance` (which
+//! buckets move), `spread` (where replicas are placed), `moves` (what stands still, how fast moves go).
+//!
 //! Nothing here reads a clock, a disk or the network; every function gives the same answer on every node.
-//! Not here yet: groups that join and leave, buckets that move. They become further commands in
-//! `change`; the owner column of the table already tells the desired owner from the actual one.
 
 mod address;
+mod balance;
 mod change;
+mod edit;
 mod machine;
+mod moves;
 mod owners;
+mod past;
 mod placement;
 mod plan;
+mod refusal;
 mod routing;
 pub mod slot;
+mod spread;
 mod table;
 mod view;
 
 pub use address::{Address, AddressError};
 pub use change::{
-    Author, ConfigCommand, ConfigPayload, ConfigQuery, ConfigReply, ConfigRequest, Refusal,
-    VersionSummary,
+    Author, ConfigCommand, ConfigPayload, ConfigQuery, ConfigReply, ConfigRequest, OwnerClaim,
+    Placement, VersionSummary,
 };
 pub use machine::{ApplyError, ConfigMachine, HISTORY_ROWS_MAX, OpenError, VERSIONS_KEPT};
+pub use moves::{MoveRules, PAUSES_MAX, Pair, Pending};
 pub use owners::{Actual, Bounds, BucketRange, FIRST_EPOCH, Owner, Owners, OwnersError, Run};
+pub use past::{Disorder, Past};
 pub use placement::{LeaderPlan, Transfer, desired_leader};
 pub use plan::{Founder, GROUPS_MAX, InitPlan, NODES_MAX, PlanError};
+pub use refusal::{NothingOf, Refusal};
 pub use routing::Routing;
 pub use slot::bucket_of;
-pub use table::{GroupInfo, NodeInfo, ReplicatedLimits, Table, TableError};
+pub use table::{
+    GroupInfo, Helper, NodeInfo, Recovery, ReplicatedLimits, Table, TableError, TableStamp,
+};
 pub use view::{
     BucketRoute, ClusterView, Endpoint, GroupState, Shard, ShardNode, SlotRange, Traffic,
     cluster_node_id,

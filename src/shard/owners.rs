@@ -25,6 +25,16 @@ impl BucketRange {
     pub fn count(self) -> u32 {
         u32::from(self.last.0 - self.first.0) + 1
     }
+
+    /// Its buckets, in order.
+    pub fn buckets(self) -> impl Iterator<Item = Bucket> {
+        (self.first.0..=self.last.0).map(Bucket)
+    }
+
+    /// Its buckets, as places in a list of all.
+    pub(super) fn places(self) -> std::ops::RangeInclusive<usize> {
+        usize::from(self.first.0)..=usize::from(self.last.0)
+    }
 }
 
 impl std::fmt::Display for BucketRange {
@@ -108,6 +118,16 @@ impl Owners {
         self.0[at].owner
     }
 
+    /// The owners of ranges that follow on each other and together are all buckets; neighbours differ.
+    ///
+    /// # Panics
+    /// When they are not.
+    pub(super) fn of(ranges: impl Iterator<Item = (BucketRange, Owner)>) -> Self {
+        let runs: Vec<Run> = ranges.map(|(range, owner)| Run { range, owner }).collect();
+        assert_eq!(check(&runs), Ok(()), "ranges that are all buckets");
+        Self(runs)
+    }
+
     /// Sets the owner of every bucket of `range`.
     ///
     /// # Panics
@@ -137,6 +157,27 @@ impl Owners {
             }
             if run_last > last {
                 push(run_first.max(last + 1), run_last, run.owner);
+            }
+        }
+        self.0 = runs;
+        assert_eq!(check(&self.0), Ok(()), "owners stay whole");
+    }
+
+    /// Changes the owners of all buckets at once, laid out by bucket.
+    ///
+    /// # Panics
+    /// When an owner is the config group afterwards.
+    pub fn change(&mut self, edit: impl FnOnce(&mut [Owner])) {
+        let mut owners = Vec::with_capacity(usize::from(BUCKETS));
+        for run in &self.0 {
+            owners.resize(usize::from(run.range.last.0) + 1, run.owner);
+        }
+        edit(&mut owners);
+        let mut runs: Vec<Run> = Vec::new();
+        for (bucket, owner) in (0..BUCKETS).map(Bucket).zip(owners) {
+            match runs.last_mut() {
+                Some(run) if run.owner == owner => run.range.last = bucket,
+                _ => runs.push(Run { range: BucketRange { first: bucket, last: bucket }, owner }),
             }
         }
         self.0 = runs;
@@ -279,7 +320,13 @@ mod tests {
             let mut array = vec![Owner::default(); usize::from(BUCKETS)];
             for (a, b, group) in sets {
                 let (first, last) = (a.min(b), a.max(b));
-                owners.set(range(first, last), owned_by(group));
+                if group == 1 {
+                    owners.change(|owners| {
+                        owners[usize::from(first)..=usize::from(last)].fill(owned_by(group));
+                    });
+                } else {
+                    owners.set(range(first, last), owned_by(group));
+                }
                 array[usize::from(first)..=usize::from(last)].fill(owned_by(group));
             }
             for (bucket, owner) in (0..).zip(&array) {

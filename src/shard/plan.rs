@@ -3,12 +3,14 @@
 //! The first table is a function of the plan alone. A node that is given the plan therefore knows, before
 //! there is a config group to ask, whether it is among those who start the config group.
 
+use super::moves::MoveRules;
 use super::owners::{Actual, BucketRange, FIRST_EPOCH, Owner, Owners};
+use super::past::Past;
 use super::table::{GroupInfo, NodeInfo, ReplicatedLimits, Table, TableError};
 use crate::ids::{Bucket, ClusterId, GroupId, NodeId, TableVersion};
 use crate::limits::BUCKETS;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Nodes of one cluster.
 pub const NODES_MAX: usize = 1024;
@@ -91,13 +93,18 @@ impl Table {
         }
         let table = Self {
             version: TableVersion(1),
+            shaped: TableVersion(1),
             cluster: plan.cluster,
             hash_key: plan.hash_key,
             groups: first_groups(plan, &nodes),
             nodes,
-            owners: first_owners(plan.data_groups),
+            draining: BTreeSet::new(),
+            past_nodes: Past::default(),
+            owners: first_owners(plan),
+            moves: MoveRules::default(),
             limits: plan.limits,
             feature_level: 1,
+            barred: BTreeSet::new(),
         };
         table.check()?;
         Ok(table)
@@ -132,7 +139,20 @@ fn first_groups(
         *leads.entry(leader).or_default() += 1;
         replicas.sort_unstable();
         let founders = replicas.iter().map(|node| (*node, nodes[node].incarnation)).collect();
-        groups.insert(group, GroupInfo { founders, replicas, preferred_leader: leader });
+        let joined = group != GroupId::CONFIG;
+        let info = GroupInfo {
+            founders,
+            first_buckets: if joined { vec![first_share(plan, group)] } else { Vec::new() },
+            first_limits: plan.limits,
+            joined,
+            replicas,
+            preferred_leader: leader,
+            observers: Vec::new(),
+            secretaries: Vec::new(),
+            recovery: None,
+            left_behind: Vec::new(),
+        };
+        groups.insert(group, info);
     }
     groups
 }
@@ -142,20 +162,20 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Gives every bucket to a data group, in contiguous shares whose sizes differ by one at most.
-fn first_owners(data_groups: u32) -> Owners {
-    let mut owners = Owners::none();
+/// Every bucket belongs to a data group.
+fn first_owners(plan: &InitPlan) -> Owners {
+    Owners::of((1..=plan.data_groups).map(GroupId).map(|group| {
+        let actual = Some(Actual { group, epoch: FIRST_EPOCH });
+        (first_share(plan, group), Owner { desired: Some(group), actual })
+    }))
+}
+
+/// The buckets of a data group: contiguous shares whose sizes differ by one at most.
+fn first_share(plan: &InitPlan, group: GroupId) -> BucketRange {
     // In 64 bits: 16,384 times the number of groups does not overflow.
     let start =
-        |share: u32| (u64::from(BUCKETS) * u64::from(share) / u64::from(data_groups)) as u16;
-    for share in 0..data_groups {
-        let (first, end) = (start(share), start(share + 1));
-        let group = GroupId(share + 1);
-        let actual = Some(Actual { group, epoch: FIRST_EPOCH });
-        let range = BucketRange { first: Bucket(first), last: Bucket(end - 1) };
-        owners.set(range, Owner { desired: Some(group), actual });
-    }
-    owners
+        |share: u32| (u64::from(BUCKETS) * u64::from(share) / u64::from(plan.data_groups)) as u16;
+    BucketRange { first: Bucket(start(group.0 - 1)), last: Bucket(start(group.0) - 1) }
 }
 
 const _: () = assert!(GROUPS_MAX <= BUCKETS as usize, "every data group gets a bucket");
@@ -256,6 +276,7 @@ pub(super) mod tests {
                 let ranges = table.owners.ranges_of(*group, Bounds::Actual);
                 prop_assert_eq!(ranges.len(), 1, "contiguous");
                 prop_assert_eq!(table.bucket_count(*group), counts[group]);
+                prop_assert_eq!(&table.groups[group].first_buckets, &ranges);
             }
         }
 

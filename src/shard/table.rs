@@ -8,33 +8,49 @@
 //! group of it, and group 0 is among the groups.
 
 use super::address::{Address, AddressError};
-use super::owners::{Bounds, Owners};
+use super::moves::{MoveRules, PAUSES_MAX};
+use super::owners::{Bounds, BucketRange, Owners};
+use super::past::Past;
 use super::plan::{GROUPS_MAX, NODES_MAX};
+use super::spread;
 use crate::codec::{self, DecodeError};
-use crate::ids::{Bucket, ClusterId, GroupId, Incarnation, NodeId, TableVersion};
+use crate::ids::{Bucket, ClusterId, Era, GroupId, Incarnation, NodeId, TableVersion};
 use crate::limits;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// One version of the config table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Table {
     /// Which version; the first is 1.
     pub version: TableVersion,
+    /// The last version that changed what plans are made of: nodes, groups and who should own what. A
+    /// plan that was made on this one or a newer one still fits.
+    pub shaped: TableVersion,
     /// Which cluster.
     pub cluster: ClusterId,
     /// The key of the hash by which rows of a bucket are ordered; the same for the life of the cluster.
     pub hash_key: [u8; 16],
     /// The nodes.
     pub nodes: BTreeMap<NodeId, NodeInfo>,
+    /// Nodes that are to be emptied: they get no replicas any more.
+    pub draining: BTreeSet<NodeId>,
+    /// Nodes that were removed; their ids are never given again.
+    pub past_nodes: Past,
     /// The groups, the config group among them.
     pub groups: BTreeMap<GroupId, GroupInfo>,
     /// Which group owns which bucket.
     pub owners: Owners,
+    /// How buckets are to move.
+    pub moves: MoveRules,
     /// Limits that every replica must judge by alike.
     pub limits: ReplicatedLimits,
     /// What all nodes understand; entries of a higher level may not be proposed.
     pub feature_level: u32,
+    /// Disks that belonged to the cluster once and never will again, by node: another disk took their place.
+    /// Nobody takes a connection from them.
+    pub barred: BTreeSet<(NodeId, Incarnation)>,
 }
 
 /// A node as the others see it. Addresses are `host:port` and such that clients and peers can reach.
@@ -59,10 +75,121 @@ pub struct NodeInfo {
 pub struct GroupInfo {
     /// The disks whose nodes may start the group as voters; a fact of its birth that never changes.
     pub founders: Vec<(NodeId, Incarnation)>,
+    /// The buckets that it owned from its first entry on, by bucket; another such fact. Those of a
+    /// group that was born later come by moves.
+    pub first_buckets: Vec<BucketRange>,
+    /// The limits that it was born with; another such fact.
+    pub first_limits: ReplicatedLimits,
+    /// It has joined: `join`, `leave` and `rebalance` give it its share of the buckets. Of a data group.
+    pub joined: bool,
     /// The nodes that should hold a replica, sorted.
     pub replicas: Vec<NodeId>,
     /// The replica that should lead while it is well.
     pub preferred_leader: NodeId,
+    /// The nodes that should hold a copy for reading, without belonging to the group, sorted.
+    pub observers: Vec<NodeId>,
+    /// The nodes that should pass the leader's entries on, and keep nothing, sorted.
+    pub secretaries: Vec<NodeId>,
+    /// How the group last went on after it had lost its majority for good, if it ever did.
+    pub recovery: Option<Recovery>,
+    /// Disks whose replica of the group was left behind by a recovery, sorted: for ever.
+    pub left_behind: Vec<(NodeId, Incarnation)>,
+}
+
+impl GroupInfo {
+    /// The nodes that help the group in this way.
+    #[must_use]
+    pub fn helpers(&self, helper: Helper) -> &[NodeId] {
+        match helper {
+            Helper::Observer => &self.observers,
+            Helper::Secretary => &self.secretaries,
+        }
+    }
+
+    /// See [`GroupInfo::helpers`].
+    pub(super) fn helpers_mut(&mut self, helper: Helper) -> &mut Vec<NodeId> {
+        match helper {
+            Helper::Observer => &mut self.observers,
+            Helper::Secretary => &mut self.secretaries,
+        }
+    }
+
+    /// From now on these nodes, sorted, should hold replicas, and this one should lead. Who belongs to the
+    /// group does not help it from outside.
+    pub(super) fn set_replicas(&mut self, replicas: Vec<NodeId>, preferred_leader: NodeId) {
+        self.observers.retain(|node| !replicas.contains(node));
+        self.secretaries.retain(|node| !replicas.contains(node));
+        (self.replicas, self.preferred_leader) = (replicas, preferred_leader);
+    }
+
+    /// How `node` helps the group, if it does.
+    #[must_use]
+    pub fn helps_as(&self, node: NodeId) -> Option<Helper> {
+        let helps = |helper: &Helper| self.helpers(*helper).contains(&node);
+        [Helper::Observer, Helper::Secretary].into_iter().find(helps)
+    }
+
+    /// Whether helpers are known nodes that help in one way only and do not belong to the group.
+    fn has_sound_helpers(&self, nodes: &BTreeMap<NodeId, NodeInfo>) -> bool {
+        let sound = |helpers: &[NodeId]| {
+            helpers.is_sorted_by(|a, b| a < b)
+                && helpers.len() <= limits::HELPERS_MAX
+                && helpers
+                    .iter()
+                    .all(|node| nodes.contains_key(node) && !self.replicas.contains(node))
+        };
+        let twice = self.observers.iter().any(|node| self.secretaries.contains(node));
+        sound(&self.observers) && sound(&self.secretaries) && !twice
+    }
+}
+
+/// What a node may be to a group without belonging to it: nothing about it stands in the group's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Helper {
+    /// It holds a copy and serves reads from it.
+    Observer,
+    /// It passes the leader's entries on, and keeps nothing.
+    Secretary,
+}
+
+impl fmt::Display for Helper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Observer => "observer",
+            Self::Secretary => "secretary",
+        })
+    }
+}
+
+/// One replica went on alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// The era that it began.
+    pub era: Era,
+    /// The node.
+    pub node: NodeId,
+    /// The life of its disk.
+    pub disk: Incarnation,
+}
+
+/// Which of two tables is newer: the one of the later era of the config group; in one era, the one of the
+/// higher version.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct TableStamp {
+    /// How often the config group was recovered.
+    pub recoveries: u32,
+    /// The version.
+    pub version: TableVersion,
+}
+
+impl GroupInfo {
+    /// The group's era.
+    #[must_use]
+    pub fn era(&self) -> Era {
+        self.recovery.map_or(Era::default(), |recovery| recovery.era)
+    }
 }
 
 /// Limits that apply consults; replicated, because replicas must judge alike.
@@ -104,12 +231,21 @@ pub enum TableError {
     /// A group names a node that is not there, or itself twice, or nobody.
     #[error("the replicas of {0} are not right")]
     Replicas(GroupId),
+    /// A helper of a group is no node, or belongs to the group, or is named twice.
+    #[error("the observers and secretaries of {0} are not right")]
+    Helpers(GroupId),
     /// Buckets belong to a group that is not there.
     #[error("{0} owns buckets and does not exist")]
     Owner(GroupId),
     /// The config group is missing.
     #[error("there is no config group")]
     NoConfigGroup,
+    /// A group owns buckets from its birth on that do not exist or are not in order.
+    #[error("the first buckets of {0} are not right")]
+    FirstBuckets(GroupId),
+    /// A node is drained that is not there, or is there and was removed.
+    #[error("{0} cannot be drained, or was removed")]
+    Node(NodeId),
     /// An address of a node is none.
     #[error("{what} address {text:?} of {node}: {error}")]
     Address {
@@ -122,6 +258,9 @@ pub enum TableError {
         /// What is wrong.
         error: AddressError,
     },
+    /// A disk that belongs to the cluster and never may.
+    #[error("the disk of {0} is barred")]
+    Barred(NodeId),
     /// A zone that is empty or too long.
     #[error("the zone of {0} is not a name")]
     Zone(NodeId),
@@ -131,11 +270,19 @@ pub enum TableError {
 }
 
 /// The format of an encoded table: its first byte.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 5;
 /// The longest name of a zone, bytes.
 const ZONE_BYTES_MAX: usize = 64;
 
 impl Table {
+    /// Which of two tables is newer.
+    #[must_use]
+    pub fn stamp(&self) -> TableStamp {
+        let config = self.groups.get(&GroupId::CONFIG);
+        let recoveries = config.map_or(0, |info| info.era().number);
+        TableStamp { recoveries, version: self.version }
+    }
+
     /// The data groups, by id.
     pub fn data_groups(&self) -> impl Iterator<Item = (GroupId, &GroupInfo)> {
         let all = self.groups.iter().map(|(&group, info)| (group, info));
@@ -163,12 +310,30 @@ impl Table {
         all.filter(move |(_, info)| info.replicas.contains(&node)).map(|(&group, _)| group)
     }
 
+    /// The groups that `node` should help in this way, by id.
+    pub fn helped_by(&self, node: NodeId, helper: Helper) -> impl Iterator<Item = GroupId> {
+        let all = self.groups.iter();
+        all.filter(move |(_, info)| info.helpers(helper).contains(&node)).map(|(&group, _)| group)
+    }
+
     /// Whether this disk may start `group` as one of its first voters. Every other replica starts
     /// without voters and waits until the group adds it.
     #[must_use]
     pub fn may_found(&self, group: GroupId, node: NodeId, incarnation: Incarnation) -> bool {
         let info = self.groups.get(&group);
         info.is_some_and(|info| info.founders.contains(&(node, incarnation)))
+    }
+
+    /// The data groups that share the buckets, by id.
+    #[must_use]
+    pub fn joined(&self) -> BTreeSet<GroupId> {
+        self.data_groups().filter(|(_, info)| info.joined).map(|(group, _)| group).collect()
+    }
+
+    /// How many buckets `group` should own.
+    #[must_use]
+    pub fn desired_count(&self, group: GroupId) -> u32 {
+        self.owners.ranges_of(group, Bounds::Desired).iter().map(|range| range.count()).sum()
     }
 
     /// The bytes of the table, with their format.
@@ -200,21 +365,44 @@ impl Table {
     /// # Errors
     /// When it does.
     pub fn check(&self) -> Result<(), TableError> {
-        if self.nodes.len() > NODES_MAX || self.groups.len() > GROUPS_MAX + 1 {
+        if self.nodes.len() > NODES_MAX
+            || self.groups.len() > GROUPS_MAX + 1
+            || self.moves.paused.len() > PAUSES_MAX
+        {
             return Err(TableError::TooMany);
         }
         if !self.groups.contains_key(&GroupId::CONFIG) {
             return Err(TableError::NoConfigGroup);
         }
+        if self.barred.len() > limits::BARRED_MAX {
+            return Err(TableError::TooMany);
+        }
         for (&node, info) in &self.nodes {
             info.check(node)?;
+            if self.barred.contains(&(node, info.incarnation)) {
+                return Err(TableError::Barred(node));
+            }
+            if self.past_nodes.contains(node.0) {
+                return Err(TableError::Node(node));
+            }
+        }
+        if let Some(node) = self.draining.iter().find(|node| !self.nodes.contains_key(node)) {
+            return Err(TableError::Node(*node));
         }
         for (&group, info) in &self.groups {
             let sorted = info.replicas.is_sorted_by(|a, b| a < b);
             let known = info.replicas.iter().all(|node| self.nodes.contains_key(node));
             let led = info.replicas.contains(&info.preferred_leader);
+            let sorted = sorted && info.left_behind.is_sorted_by(|a, b| a < b);
             if !(sorted && known && led) || info.founders.is_empty() {
                 return Err(TableError::Replicas(group));
+            }
+            if !info.has_sound_helpers(&self.nodes) {
+                return Err(TableError::Helpers(group));
+            }
+            info.first_limits.check()?;
+            if !are_in_order(&info.first_buckets) {
+                return Err(TableError::FirstBuckets(group));
             }
         }
         for run in self.owners.runs() {
@@ -227,6 +415,34 @@ impl Table {
         }
         self.limits.check()
     }
+}
+
+impl GroupInfo {
+    /// A data group that is born now, with replicas on these nodes of the table, and owns nothing.
+    ///
+    /// # Panics
+    /// When there are no replicas, or one is on a node that is not there.
+    #[must_use]
+    pub(super) fn born(table: &Table, group: GroupId, replicas: Vec<NodeId>) -> Self {
+        Self {
+            founders: replicas.iter().map(|node| (*node, table.nodes[node].incarnation)).collect(),
+            first_buckets: Vec::new(),
+            first_limits: table.limits,
+            joined: false,
+            preferred_leader: spread::leader(table, group, &replicas),
+            replicas,
+            observers: Vec::new(),
+            secretaries: Vec::new(),
+            recovery: None,
+            left_behind: Vec::new(),
+        }
+    }
+}
+
+/// Whether these are ranges of buckets, each behind the one before.
+pub(super) fn are_in_order(ranges: &[BucketRange]) -> bool {
+    let whole = |range: &BucketRange| range.first <= range.last && range.last.0 < limits::BUCKETS;
+    ranges.iter().all(whole) && ranges.is_sorted_by(|a, b| a.last < b.first)
 }
 
 impl NodeInfo {
@@ -300,8 +516,8 @@ mod tests {
         assert!(matches!(Table::decode(&bytes[..bytes.len() - 1]), Err(TableError::Bytes(_))));
         bytes.push(0);
         assert!(matches!(Table::decode(&bytes), Err(TableError::Bytes(DecodeError::Trailing(1)))));
-        bytes[0] = 2;
-        assert_eq!(Table::decode(&bytes), Err(TableError::Format(2)));
+        bytes[0] = FORMAT + 1;
+        assert_eq!(Table::decode(&bytes), Err(TableError::Format(FORMAT + 1)));
     }
 
     #[test]
@@ -326,9 +542,27 @@ mod tests {
             refused(&|table| table.nodes.get_mut(&n1).expect("a node").http = "x".into()),
             TableError::Address { what: "HTTP", .. }
         ));
+        for helpers in [vec![NodeId(9)], vec![NodeId(2)]] {
+            let change = |table: &mut Table| {
+                table.groups.get_mut(&g1).expect("a group").observers = helpers.clone();
+            };
+            assert_eq!(refused(&change), TableError::Helpers(g1));
+        }
         assert_eq!(
             refused(&|table| table.nodes.get_mut(&n1).expect("a node").zone = Some("".into())),
             TableError::Zone(n1)
+        );
+        assert_eq!(
+            refused(&|table| table.draining.extend([NodeId(9)])),
+            TableError::Node(NodeId(9))
+        );
+        assert_eq!(refused(&|table| table.past_nodes.insert(1)), TableError::Node(n1));
+        let reversed = BucketRange { first: Bucket(5), last: Bucket(4) };
+        assert_eq!(
+            refused(&|table| {
+                table.groups.get_mut(&g1).expect("a group").first_buckets.push(reversed);
+            }),
+            TableError::FirstBuckets(g1)
         );
         assert_eq!(
             refused(&|table| table.limits.value_bytes_max = 1 << 40),

@@ -4,15 +4,17 @@
 //! DIR/LOCK       held while the process runs: a second one on the same directory is refused
 //! DIR/identity   node id, incarnation (random, one life of this disk), the node's secret
 //! DIR/cluster    the plan this node was founded by, once `init` has run
+//! DIR/table      the newest config table that the node has seen
+//! DIR/leases     replicas here may have promised what leases for reads rest on
 //! DIR/reserve    space given back when the disk is full, so that deletes and compaction still run
 //! DIR/log        the write-ahead log
 //! DIR/state      the state store
 //! ```
 //! Files are replaced by writing a new one, syncing it, renaming it, and syncing the directory.
 
-use crate::ids::{Incarnation, NodeId};
+use crate::ids::{ClusterId, Incarnation, NodeId};
 use crate::limits;
-use crate::shard::InitPlan;
+use crate::shard::{InitPlan, Table};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
@@ -75,6 +77,7 @@ pub struct Home {
     dir: PathBuf,
     identity: HomeIdentity,
     plan: Option<InitPlan>,
+    table: Option<Table>,
     _lock: Flock<File>,
 }
 
@@ -126,7 +129,8 @@ impl Home {
             }
         };
         let plan = read(&dir.join("cluster"))?;
-        let home = Self { dir: dir.to_owned(), identity, plan, _lock: lock };
+        let table = Self::read_table(dir)?;
+        let home = Self { dir: dir.to_owned(), identity, plan, table, _lock: lock };
         home.fill_reserve();
         Ok(home)
     }
@@ -151,6 +155,63 @@ impl Home {
         write(&self.dir, "cluster", &plan)?;
         self.plan = Some(plan);
         Ok(())
+    }
+
+    /// The newest config table that the node has seen in its earlier lives.
+    #[must_use]
+    pub fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
+    }
+
+    /// The cluster that the node belongs to.
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterId> {
+        let of_table = self.table.as_ref().map(|table| table.cluster);
+        of_table.or(self.plan.as_ref().map(|plan| plan.cluster))
+    }
+
+    /// Remembers the newest config table, synced.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember(&mut self, table: Table) -> Result<(), HomeError> {
+        write_bytes(&self.dir, "table", &table.encode())?;
+        self.table = Some(table);
+        Ok(())
+    }
+
+    /// What cannot be read can be had from any other node.
+    fn read_table(dir: &Path) -> Result<Option<Table>, HomeError> {
+        let path = dir.join("table");
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Table::decode(&bytes)
+                .inspect_err(|error| {
+                    tracing::warn!("the table in {} is left aside: {error}", path.display())
+                })
+                .ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(HomeError::Io { path, error }),
+        }
+    }
+
+    /// Whether replicas here may have promised what leases rest on, in this life or an earlier one.
+    #[must_use]
+    pub fn promises_leases(&self) -> bool {
+        // If it cannot be told, they may.
+        !matches!(self.dir.join("leases").try_exists(), Ok(false))
+    }
+
+    /// Remembers whether they may, synced. Before they do; and not before what they promised is over.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn set_promises_leases(&self, may: bool) -> Result<(), HomeError> {
+        if may {
+            return write(&self.dir, "leases", &true);
+        }
+        let path = self.dir.join("leases");
+        let removed = fs::remove_file(&path).and_then(|()| File::open(&self.dir)?.sync_all());
+        removed.map_err(|error| HomeError::Io { path, error })
     }
 
     /// Where the write-ahead log lives.
@@ -218,15 +279,18 @@ fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, HomeError>
 }
 
 fn write<T: Serialize>(dir: &Path, name: &str, value: &T) -> Result<(), HomeError> {
+    write_bytes(dir, name, &serde_json::to_vec_pretty(value).expect("our own types are JSON"))
+}
+
+fn write_bytes(dir: &Path, name: &str, text: &[u8]) -> Result<(), HomeError> {
     let path = dir.join(name);
     let fresh = dir.join(format!("{name}.new"));
-    let text = serde_json::to_vec_pretty(value).expect("our own types are JSON");
     let written = (|| {
         let mut file = OpenOptions::new();
         file.create(true).truncate(true).write(true);
         std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
         let mut file = file.open(&fresh)?;
-        file.write_all(&text)?;
+        file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&fresh, &path)?;
         File::open(dir)?.sync_all()
@@ -255,6 +319,19 @@ mod tests {
         assert!(matches!(Home::open(dir.path(), NodeId(1)), Err(HomeError::InUse(_))));
         drop(held);
         assert!(Home::open(dir.path(), NodeId(1)).is_ok());
+    }
+
+    #[test]
+    fn a_promise_is_remembered_until_it_is_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::open(dir.path(), NodeId(1)).unwrap();
+        assert!(!home.promises_leases());
+        home.set_promises_leases(true).unwrap();
+        drop(home);
+        let home = Home::open(dir.path(), NodeId(1)).unwrap();
+        assert!(home.promises_leases());
+        home.set_promises_leases(false).unwrap();
+        assert!(!home.promises_leases());
     }
 
     #[test]

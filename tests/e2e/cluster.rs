@@ -79,15 +79,26 @@ impl Cluster {
         Cluster::launch_in(Some(permit), &[], place)
     }
 
+    /// A cluster of so many nodes, each group on so many of them.
+    pub(crate) fn start_wide(permit: Permit, nodes: u16, replication: u16) -> Cluster {
+        let [count, replicas] = [nodes, replication].map(|number| number.to_string());
+        let flags = ["--nodes", &count, "--replication", &replicas, "--groups", "1"];
+        Cluster::launch_all(Some(permit), nodes, &flags, TARGET.as_ref())
+    }
+
     fn launch(permit: Permit, flags: &[&str]) -> Cluster {
         Cluster::launch_in(Some(permit), flags, TARGET.as_ref())
     }
 
     fn launch_in(permit: Option<Permit>, flags: &[&str], place: &Path) -> Cluster {
+        Cluster::launch_all(permit, NODES, flags, place)
+    }
+
+    fn launch_all(permit: Option<Permit>, count: u16, flags: &[&str], place: &Path) -> Cluster {
         let folder =
             tempfile::Builder::new().prefix("e2e-").tempdir_in(place).expect("a temporary folder");
         let mut cluster = Cluster {
-            nodes: Nodes { folder: folder.path().join("data"), ports: port::dev() },
+            nodes: Nodes { folder: folder.path().join("data"), ports: port::dev(), count },
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             running: None,
             lines: BTreeMap::new(),
@@ -142,7 +153,7 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(20));
         }
         self.running = Some(running);
-        for node in 1..=NODES {
+        for node in 1..=self.nodes.count {
             self.lines.insert(node, Started::read(self.process(node)));
         }
         begun.elapsed()
@@ -167,7 +178,8 @@ impl Cluster {
 
     /// Kills all nodes and their parent the hard way, at once.
     pub(crate) fn kill_all(&mut self) {
-        let nodes: Vec<u32> = (1..=NODES).filter_map(|node| self.try_process(node)).collect();
+        let nodes: Vec<u32> =
+            (1..=self.nodes.count).filter_map(|node| self.try_process(node)).collect();
         let mut running = self.running.take().expect("it is running");
         process::signal(running.child.id(), Signal::SIGKILL);
         for &process in &nodes {

@@ -171,3 +171,13 @@ fn serves_again(cluster: &Nodes, node: u16) {
             .is_ok_and(|reply| reply.is_ok())
     });
 }
+
+#[test]
+fn a_cluster_of_one_node_elects_itself_and_serves() {
+    let mut cluster = Cluster::start_wide(gate::half(), 1, 1);
+    assert!(cluster.client(1).line("SET one:k v").is_ok());
+    cluster.kill_all();
+    cluster.start_again();
+    assert_eq!(cluster.client(1).line("GET one:k").text(), "v");
+    assert_eq!(cluster.client(1).line("INCR one:n").integer(), 1);
+}

@@ -6,11 +6,19 @@
 //!
 //! With `ERAFT_FULL=1` each test runs at the size that the project promises; without it, scaled down.
 
+#[path = "../support/chance.rs"]
+mod chance;
 mod cluster;
+mod counting;
 mod ctl;
 mod gate;
+mod hand;
 mod keeper;
+mod ledger;
+#[path = "../support/linearizability/mod.rs"]
+mod linearizability;
 mod mount;
+mod newcomer;
 mod nodes;
 mod outside;
 mod port;
@@ -20,6 +28,7 @@ mod resp;
 mod scale;
 mod status;
 mod stop;
+mod tracer;
 
 mod bad_disk;
 mod bad_quic;
@@ -33,13 +42,27 @@ mod ctl_contract;
 mod dev_contract;
 mod disk_full;
 mod durability;
+mod elastic;
 mod expiry;
 mod failover;
+mod helpers;
 mod idle;
 mod info;
+mod joining;
+mod leases;
+mod membership;
 mod metrics;
+mod moves;
+mod moves_history;
+mod moves_size;
 mod multi_key;
+mod observers;
+mod recover;
 mod redis_compare;
 mod run_contract;
 mod size;
+mod sleep;
+mod slow_disk;
+mod snapshot;
 mod sync;
+mod table;

@@ -11,7 +11,7 @@ use crate::port::Ports;
 use crate::resp::Client;
 use crate::status::Status;
 
-/// Nodes of every cluster here.
+/// Nodes of a cluster here, unless it is said otherwise.
 pub(crate) const NODES: u16 = 3;
 
 /// Where a dev cluster is.
@@ -21,6 +21,8 @@ pub(crate) struct Nodes {
     pub(crate) folder: PathBuf,
     /// Its first ports.
     pub(crate) ports: Ports,
+    /// How many nodes it has.
+    pub(crate) count: u16,
 }
 
 impl Nodes {
@@ -145,7 +147,7 @@ impl Nodes {
     /// The ends of the nodes' logs, for messages.
     pub(crate) fn node_logs(&self) -> String {
         let mut text = String::new();
-        for node in 1..=NODES {
+        for node in 1..=self.count {
             let log =
                 fs::read(self.folder.join(format!("node-{node}")).join("log")).unwrap_or_default();
             let log = String::from_utf8_lossy(&log).into_owned();

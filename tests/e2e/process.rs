@@ -47,10 +47,19 @@ pub(crate) fn cpu_seconds(process: u32) -> f64 {
 
 /// Resident memory, bytes.
 pub(crate) fn resident_bytes(process: u32) -> u64 {
+    memory(process, "VmRSS:")
+}
+
+/// The most that it has ever been, bytes.
+pub(crate) fn peak_bytes(process: u32) -> u64 {
+    memory(process, "VmHWM:")
+}
+
+fn memory(process: u32, which: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     status
         .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .find_map(|line| line.strip_prefix(which))
         .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<u64>().ok())
         .map_or(0, |kib| kib * 1024)
 }

@@ -18,6 +18,12 @@ pub(crate) struct Node {
     pub(crate) id: u16,
     /// Whether it answered.
     pub(crate) alive: bool,
+    /// The life of its disk.
+    #[serde(default)]
+    pub(crate) disk: String,
+    /// What is wrong with who it is.
+    #[serde(default)]
+    pub(crate) troubles: Vec<String>,
 }
 
 /// One group.
@@ -27,8 +33,23 @@ pub(crate) struct Group {
     pub(crate) id: u64,
     /// The node that leads it.
     pub(crate) leader: Option<u16>,
+    /// The nodes whose replicas vote.
+    pub(crate) voters: Vec<u16>,
     /// Its replicas on the nodes that answered.
     pub(crate) replicas: Vec<Replica>,
+    /// Who passes its entries on.
+    pub(crate) secretaries: Vec<Secretary>,
+}
+
+/// A secretary of a group, as its leader sees it.
+#[derive(Deserialize, Debug, Clone)]
+pub(crate) struct Secretary {
+    /// The node.
+    pub(crate) node: u16,
+    /// Whether it answers.
+    pub(crate) present: bool,
+    /// To whom it passes entries on.
+    pub(crate) serves: Vec<u16>,
 }
 
 /// One group's replica on one node.
@@ -44,6 +65,10 @@ pub(crate) struct Replica {
     pub(crate) commit: u64,
     /// Its applied index.
     pub(crate) applied: u64,
+    /// The oldest entry in its log.
+    pub(crate) first: u64,
+    /// How much of a snapshot has gone to it.
+    pub(crate) snapshot_percent: Option<u8>,
 }
 
 impl Group {
@@ -60,6 +85,19 @@ impl Group {
 }
 
 impl Status {
+    /// A node by its number.
+    pub(crate) fn node(&self, id: u16) -> &Node {
+        self.nodes
+            .iter()
+            .find(|node| node.id == id)
+            .unwrap_or_else(|| panic!("no node {id} in {self:?}"))
+    }
+
+    /// Whether a node answers.
+    pub(crate) fn alive(&self, id: u16) -> bool {
+        self.nodes.iter().any(|node| node.id == id && node.alive)
+    }
+
     /// A group by its number.
     pub(crate) fn group(&self, id: u64) -> &Group {
         self.groups

@@ -56,7 +56,7 @@ pub(crate) fn valid(chance: &mut Chance) -> Vec<u8> {
         }),
         6 => encode(&MembershipChange {
             transition: Transition::Explicit,
-            changes: vec![Change { kind: ChangeKind::Learner, id: NodeId(4) }],
+            changes: vec![Change::new(ChangeKind::Learner, NodeId(4))],
             context: Bytes::from_static(b"why"),
         }),
         7 => encode(&entry),

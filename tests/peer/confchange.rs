@@ -30,7 +30,7 @@ pub(crate) fn changes(text: &str) -> Result<Vec<Change>, String> {
                 _ => return Err(format!("unknown input: {word}")),
             };
             let id = word[1..].parse().map_err(|_| format!("unknown input: {word}"))?;
-            Ok(Change { kind, id: NodeId(id) })
+            Ok(Change::new(kind, NodeId(id)))
         })
         .collect()
 }

@@ -6,7 +6,7 @@ use super::parts::{Failure, Output, Part};
 use super::shape::GROUPS;
 use eraft::actors::group::event::{Event, Now, ReplyTo};
 use eraft::codec;
-use eraft::ids::{GroupId, Index, NodeId};
+use eraft::ids::{GroupId, Incarnation, Index, NodeId};
 use eraft::raft::{Message, Role};
 use eraft::time::MonoMillis;
 use std::collections::BTreeMap;
@@ -84,7 +84,8 @@ impl Cluster {
             &codec::encode(&message),
         );
         if let Some(process) = &mut self.node_mut(to).process {
-            process.push(group, Event::Peer(vec![message]));
+            let disk = Incarnation(u64::from(from.0));
+            process.push(group, Event::Peer(disk, vec![message]));
             self.plan_turns(to);
         }
     }

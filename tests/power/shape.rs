@@ -3,7 +3,7 @@
 use super::parts::{Shape, small_segments};
 use eraft::ids::{GroupId, NodeId};
 use eraft::limits;
-use eraft::raft::Config;
+use eraft::raft::{Config, Membership};
 
 /// The groups; each has a replica on each node.
 pub(crate) const GROUPS: [GroupId; 2] = [GroupId(1), GroupId(2)];
@@ -15,6 +15,8 @@ pub(crate) fn shape() -> Shape {
     Shape {
         nodes: NODES.to_vec(),
         groups: GROUPS.to_vec(),
+        founders: Membership::of_voters(NODES),
+        helpers: Vec::new(),
         options: small_segments(32 * 1024),
         config: Config {
             eager_commit: false,

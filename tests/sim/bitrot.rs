@@ -6,8 +6,8 @@ use super::cluster::Chance;
 use eraft::store::disk::{Disk, File, SimDisk};
 use std::path::{Path, PathBuf};
 
-/// Syncs that have to come after what will be damaged.
-const SYNCS: u64 = 4;
+/// Batches that have to come after what will be damaged.
+const BATCHES: u64 = 4;
 /// Batches begin at multiples of this, and are written once.
 const BLOCK: usize = 4096;
 
@@ -26,7 +26,7 @@ struct Place {
     /// What stood around it. If that has changed, a file that was used again has come so far, and there
     /// may stand the newest batch.
     block: Vec<u8>,
-    after_syncs: u64,
+    after_batches: u64,
 }
 
 impl Bitrot {
@@ -46,14 +46,15 @@ impl Bitrot {
     }
 
     /// Chooses a place, often near to the end.
-    pub(crate) fn plan(disk: &SimDisk, chance: &mut Chance) -> Self {
-        let place = Place::choose(disk, chance);
+    /// So many batches were written until now.
+    pub(crate) fn plan(disk: &SimDisk, batches: u64, chance: &mut Chance) -> Self {
+        let place = Place::choose(disk, batches, chance);
         Self { place, done: false }
     }
 
-    /// Flips a bit there as soon as enough has been synced after it; answers whether it did so now.
-    pub(crate) fn strike(&mut self, disk: &SimDisk, chance: &mut Chance) -> bool {
-        let due = self.place.take_if(|place| disk.syncs() >= place.after_syncs);
+    /// Flips a bit there as soon as enough has been written after it; answers whether it did so now.
+    pub(crate) fn strike(&mut self, disk: &SimDisk, batches: u64, chance: &mut Chance) -> bool {
+        let due = self.place.take_if(|place| batches >= place.after_batches);
         let Some(place) = due else { return false };
         let now = contents(disk, &place.path).unwrap_or_default();
         let same = block(&now, place.offset) == place.block;
@@ -63,7 +64,7 @@ impl Bitrot {
 }
 
 impl Place {
-    fn choose(disk: &SimDisk, chance: &mut Chance) -> Option<Self> {
+    fn choose(disk: &SimDisk, batches: u64, chance: &mut Chance) -> Option<Self> {
         let dir = Path::new("/log");
         let names = disk.list(dir).ok().filter(|names| !names.is_empty())?;
         let any = dir.join(&names[chance.below(names.len() as u64) as usize]);
@@ -75,7 +76,7 @@ impl Place {
         let written = |offset: &u64| bytes[*offset as usize] != 0;
         let offset = (0..64).map(|_| chance.between(from, used)).find(written)?;
         let block = block(&bytes, offset).to_vec();
-        Some(Self { path, offset, block, after_syncs: disk.syncs() + SYNCS })
+        Some(Self { path, offset, block, after_batches: batches + BATCHES })
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) enum Habit {
 pub(super) struct Client {
     pub(super) number: u64,
     pub(super) group: GroupId,
+    /// Where its keys seem to be.
+    pub(super) at: GroupId,
     pub(super) habit: Habit,
     /// Whom it takes for the leader.
     pub(super) target: usize,

@@ -10,15 +10,13 @@ use super::operation::{Answered, Operation};
 use super::properties::{Held, Properties, Violation};
 use super::swarm::{GROUPS, Swarm};
 use eraft::ids::{GroupId, NodeId};
-use eraft::kv::{Reply, SessionRef};
+use eraft::kv::{Redirect, Reply, SessionRef};
 use eraft::net::message::{Answer, Outcome, Refusal, Unit, UnitId};
 use eraft::time::UnixMillis;
 use std::collections::{BTreeMap, VecDeque};
 
 /// How long a client waits for an answer, microseconds.
 const PATIENCE: u64 = 700_000;
-/// One unit in so many is sent once more after it was answered.
-const STRAY_ONE_IN: u64 = 12;
 /// A client of its own, for what happens by itself.
 const NOBODY: u64 = 0;
 
@@ -27,9 +25,12 @@ pub(crate) struct Clients {
     all: Vec<Client>,
     chance: Chance,
     nodes: usize,
+    /// Those that may be members of a group; the others observe.
+    members: usize,
     thought: u64,
     padding: u64,
     session_millis: u64,
+    stray_one_in: u64,
     units: BTreeMap<UnitId, usize>,
     last_unit: u64,
     history: History<Request, Told>,
@@ -42,9 +43,13 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) fn new(seed: u64, swarm: &Swarm) -> Self {
         let nodes = swarm.shape.nodes.len();
+        let helpers = swarm.shape.helpers.len();
+        // With observers, each node is asked about each group.
+        let turn = if helpers == 0 { 1 } else { GROUPS.len() };
         let client = |position: usize| Client {
             number: position as u64 + 1,
             group: GROUPS[position % GROUPS.len()],
+            at: GROUPS[position % GROUPS.len()],
             habit: if position >= swarm.clients {
                 Habit::Loyal
             } else if (position / GROUPS.len()).is_multiple_of(2) {
@@ -52,7 +57,7 @@ impl Clients {
             } else {
                 Habit::Plain
             },
-            target: position % nodes,
+            target: position / turn % nodes,
             units: swarm.units,
             last: VecDeque::new(),
             sequence: 0,
@@ -63,9 +68,11 @@ impl Clients {
             all: (0..swarm.clients + swarm.readers).map(client).collect(),
             chance: Chance::new(seed, 0x63_6c69),
             nodes,
+            members: nodes - helpers,
             thought: swarm.thought,
             padding: swarm.padding,
             session_millis: swarm.session_millis,
+            stray_one_in: swarm.stray_one_in,
             units: BTreeMap::new(),
             last_unit: 0,
             history: History::default(),
@@ -139,7 +146,7 @@ impl Clients {
             coverage.count(Kind::Retries);
         }
         self.units.insert(id, at);
-        (Some((node, doing.unit(id, client.group))), Some(now + PATIENCE))
+        (Some((node, doing.unit(id, client.at))), Some(now + PATIENCE))
     }
 
     fn begin(&mut self, at: usize, now: u64, coverage: &mut Coverage) {
@@ -221,6 +228,10 @@ impl Clients {
             Outcome::NotDone(refusal) => {
                 coverage.count(Kind::Refused);
                 client.turn_to(match refusal {
+                    // Who was removed from the group may name another who was, for ever.
+                    Refusal::NotLeader(_) if self.chance.below(4) == 0 => {
+                        self.chance.below(self.nodes as u64) as usize
+                    }
                     Refusal::NotLeader(Some(leader)) => leader.0 as usize - 1,
                     Refusal::NotLeader(None) | Refusal::NoReplica => {
                         (client.target + 1) % self.nodes
@@ -230,12 +241,43 @@ impl Clients {
                 self.not_done(at, coverage);
                 self.chance.between(20_000, 250_000)
             }
+            Outcome::Done(replies)
+                if replies.iter().any(|one| matches!(one, Reply::Redirect(_))) =>
+            {
+                coverage.count(Kind::Redirected);
+                self.redirected(at, &replies)?;
+                self.not_done(at, coverage);
+                self.chance.between(500, 30_000)
+            }
             Outcome::Done(replies) => {
                 self.done(at, answer.unit, &replies, now, properties, coverage)?;
                 self.chance.below(self.thought)
             }
         };
         Ok(Some((at, wait)))
+    }
+
+    /// The keys, which are all in one bucket, are elsewhere. What is answered nevertheless, because the reply
+    /// is remembered, will be so again where they are.
+    fn redirected(&mut self, at: usize, replies: &[Reply]) -> Held {
+        for reply in replies {
+            let client = &mut self.all[at];
+            let Reply::Redirect(redirect) = reply else {
+                if client.habit == Habit::Session {
+                    continue;
+                }
+                let story = format!("a part is redirected, and another is answered {reply:?}");
+                return Err(Violation::new("answers", story));
+            };
+            let other = GROUPS[usize::from(client.at == GROUPS[0])];
+            client.at = match *redirect {
+                Redirect::Moved { to, .. } => to,
+                // Perhaps it stays where it was.
+                Redirect::NotYet { .. } if self.chance.below(4) != 0 => client.at,
+                Redirect::NotYet { .. } | Redirect::NotHere { .. } => other,
+            };
+        }
+        Ok(())
     }
 
     /// This attempt was certainly not done.
@@ -269,11 +311,21 @@ impl Clients {
             coverage.count(Kind::Acknowledged);
         } else {
             coverage.count(Kind::Reads);
+            if doing.sent.is_some_and(|(_, node, _)| node.0 as usize > self.members) {
+                coverage.count(Kind::ObserverReads);
+            }
         }
-        if doing.session.is_some() && doing.is_write && self.chance.below(STRAY_ONE_IN) == 0 {
+        // A late copy of what was not done may be done.
+        let mut told = doing.operations.iter().zip(replies).map(|(one, reply)| one.told(reply));
+        let is_done = told.all(|told| !matches!(told, Answered::NotDone));
+        if doing.session.is_some()
+            && doing.is_write
+            && is_done
+            && self.chance.below(self.stray_one_in) == 0
+        {
             let node = NodeId(self.chance.below(self.nodes as u64) as u32 + 1);
             self.last_unit += 1;
-            self.strays.push((node, doing.unit(UnitId(self.last_unit), client.group)));
+            self.strays.push((node, doing.unit(UnitId(self.last_unit), client.at)));
         }
         for ((operation, call), reply) in doing.operations.iter().zip(doing.calls).zip(replies) {
             match operation.told(reply) {
@@ -304,6 +356,25 @@ impl Clients {
                 && client.doing.is_none()
         };
         (0..self.all.len()).filter(|at| is_one(&self.all[*at])).collect()
+    }
+
+    /// Whoever asks about a group hears that this node leads it, and waits for no other one any more. Answers
+    /// who they are.
+    pub(crate) fn hear_of(
+        &mut self,
+        leader: NodeId,
+        group: GroupId,
+        coverage: &mut Coverage,
+    ) -> Vec<usize> {
+        let is_one = |client: &Client| client.habit != Habit::Loyal && client.group == group;
+        let all: Vec<usize> = (0..self.all.len()).filter(|at| is_one(&self.all[*at])).collect();
+        for at in &all {
+            if self.all[*at].doing.as_ref().is_some_and(|doing| doing.sent.is_some()) {
+                self.give_up(*at, coverage);
+            }
+            self.all[*at].turn_to(leader.0 as usize - 1);
+        }
+        all
     }
 
     /// Late copies of units that were answered.

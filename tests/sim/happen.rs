@@ -3,22 +3,23 @@
 use super::cluster::{Failure, Output, Part};
 use super::coverage::Kind;
 use super::properties::{Held, Violation};
+use super::scanners::Scanners;
 use super::world::{Happening, Parcel, World};
 use eraft::actors::group::event::{Event, ReplyTo};
 use eraft::codec;
 use eraft::ids::{GroupId, NodeId, Term};
 use eraft::net::message::{Answer, Outcome, Refusal, Unit};
-use eraft::raft::{Role, Status};
+use eraft::raft::{Entry, MessageBody, Role, Status};
 
 /// One tick of the Raft clock, microseconds.
 const TICK: u64 = 50_000;
-/// Nodes tell their clocks so often, microseconds.
-const HEALTH: u64 = 1_000_000;
 /// The state is brought to the disk before one turn of the applier in so many, so that at times the state is
 /// quicker than the log.
 const PERSIST_ONE_TURN_IN: u64 = 24;
 /// One turn in so many takes much longer than the others.
 const SLOW_ONE_IN: u64 = 25;
+/// Where buckets move, one state in so many is compared on the way: it takes longer then.
+const DIGEST_ONE_IN: u64 = 30;
 /// Events that the drivers take in one turn.
 const EVENTS_PER_TURN: usize = 8;
 
@@ -27,7 +28,6 @@ impl World {
     pub(crate) fn happen(&mut self, happening: Happening) -> Held {
         match happening {
             Happening::Tick(id, life) => self.tick(id, life),
-            Happening::Health(id, life) => self.tell_clock(id, life),
             Happening::Turn(id, life, part) => return self.turn_of(id, life, part),
             Happening::Deliver(to, parcel) => self.deliver(to, parcel),
             Happening::Answer(answer) => return self.answer(answer),
@@ -39,8 +39,28 @@ impl World {
                 self.plan_fault();
             }
             Happening::Fault => {}
+            Happening::Operate => {
+                if self.is_calm {
+                    self.leave_joint();
+                } else {
+                    self.reconfigure();
+                }
+                self.plan_operator();
+            }
+            Happening::Helpers => self.change_helpers(),
+            Happening::Hear(id, number) => self.hear_of_helpers(id, number),
             Happening::Ambush(id) if !self.is_calm => self.ambush(id),
             Happening::Ambush(_) => {}
+            Happening::Plot(act) => self.act(act),
+            Happening::Wish if !self.is_calm => {
+                if self.now >= self.lull_until {
+                    self.wish();
+                }
+                self.plan_wish();
+            }
+            Happening::Wish => {}
+            Happening::News(id, table) => self.news(id, table),
+            Happening::Report(claims) => self.reported(claims),
         }
         Ok(())
     }
@@ -64,40 +84,29 @@ impl World {
             return;
         }
         let one_in = if self.is_calm { 2 } else { self.swarm.persist_one_in };
-        let persists = self.chance.below(one_in) == 0;
+        let (persists, now) = (self.chance.below(one_in) == 0, self.now);
         let node = self.node_mut(id);
-        let process = node.process.as_mut().expect("it lives");
-        process.tick();
-        if persists {
+        node.tick(now);
+        if persists && let Some(process) = &mut node.process {
             process.persist();
         }
         let after = node.clock.truly(TICK);
+        self.watch(id);
+        self.look_after_moves(id);
+        self.scan();
+        self.plot_ticks(id);
         self.plan(after, Happening::Tick(id, life));
         self.plan_turns(id);
-    }
-
-    fn tell_clock(&mut self, id: NodeId, life: u64) {
-        if !self.lives(id, life, Happening::Health(id, life)) {
-            return;
-        }
-        let wall = self.node(id).clock.wall(self.now);
-        for other in self.swarm.shape.nodes.clone() {
-            if other != id {
-                self.send(id, other, Parcel::Health(id, wall));
-            }
-        }
-        let after = self.node(id).clock.truly(HEALTH);
-        self.plan(after, Happening::Health(id, life));
     }
 
     fn deliver(&mut self, to: NodeId, parcel: Parcel) {
         let now = self.now;
         match &parcel {
-            Parcel::Raft(group, message) => {
+            Parcel::Raft(group, message, _) => {
                 let bytes = codec::encode(message);
                 self.trace.note(now, || format!("{group} {message}"), &bytes);
             }
-            Parcel::Snapshot(from, frame) => {
+            Parcel::Snapshot(from, frame, _) => {
                 let bytes = codec::encode(frame);
                 self.trace.note(now, || format!("{from} to {to}: {}", short(frame)), &bytes);
             }
@@ -105,21 +114,39 @@ impl World {
                 let bytes = codec::encode(unit);
                 self.trace.note(now, || format!("a client to {to}: {unit:?}"), &bytes);
             }
-            Parcel::Health(..) => {}
+            Parcel::Pulse(..) => {}
         }
-        let node = self.node_mut(to);
+        let disk = self.disk(to);
+        let node = &mut self.nodes[to.0 as usize - 1];
         let Some(process) = &mut node.process else {
             if let Parcel::Unit(unit) = parcel {
-                self.refused(unit.id);
+                self.not_delivered(to, unit.id);
             }
             return;
         };
         match parcel {
-            Parcel::Raft(group, message) => process.push(group, Event::Peer(vec![message])),
-            Parcel::Snapshot(from, frame) => process.push_frame(from, frame),
-            Parcel::Health(from, clock) => {
+            Parcel::Raft(_, _, [_, known]) | Parcel::Snapshot(_, _, known) if known != disk => {}
+            Parcel::Raft(group, message, _) if message.is_for_secretary() => {
+                process.secretaries.push(group, message);
+            }
+            Parcel::Raft(group, message, [from, _]) => {
+                if matches!(message.body, MessageBody::Relayed { .. }) && message.entry_bytes() > 0
+                {
+                    self.coverage.count(Kind::Relayed);
+                }
+                if message.counts_for_sender()
+                    && let Some(driver) = process.driver(group)
+                    && !driver.membership().means(message.from, Some(from))
+                {
+                    self.coverage.count(Kind::Strangers);
+                }
+                process.push(group, Event::Peer(from, vec![message]));
+            }
+            Parcel::Snapshot(from, frame, _) => process.push_frame(from, frame),
+            Parcel::Pulse(from, pulse) => {
                 let (wall, mono) = (node.clock.wall(now), node.clock.mono(now));
-                node.clocks.heard(from, clock, wall, mono);
+                node.clocks.heard(from, pulse.clock, wall, mono);
+                node.warden.watch.heard(from, &pulse, mono);
             }
             Parcel::Unit(unit) if node.silent.contains(&unit.group) => {
                 let outcome = Outcome::NotDone(Refusal::NoReplica);
@@ -132,7 +159,12 @@ impl World {
         self.plan_turns(to);
     }
 
-    fn refused(&mut self, unit: eraft::net::message::UnitId) {
+    /// The node is down, or its replica is silent.
+    pub(crate) fn not_delivered(&mut self, to: NodeId, unit: eraft::net::message::UnitId) {
+        if let Some(asker) = self.tasks.asker(unit) {
+            let outcome = Outcome::NotDone(Refusal::NoReplica);
+            return self.send_to_driver(to, asker, Answer { unit, outcome });
+        }
         if let Some(at) = self.clients.was_not_sent(unit, &mut self.coverage) {
             let after = self.chance.between(20_000, 250_000);
             self.plan_wake(at, after);
@@ -140,6 +172,10 @@ impl World {
     }
 
     fn wake(&mut self, at: usize) {
+        if let wait @ 1.. = self.lull_until.saturating_sub(self.now) {
+            let after = wait + self.chance.below(100_000);
+            return self.plan_wake(at, after);
+        }
         let (sent, again) = self.clients.wake(at, self.now, &mut self.coverage);
         if let Some((node, unit)) = sent {
             self.send_unit(node, unit);
@@ -157,6 +193,13 @@ impl World {
     fn answer(&mut self, answer: Answer) -> Held {
         let bytes = codec::encode(&answer);
         self.trace.note(self.now, || format!("{answer:?}"), &bytes);
+        if self.tasks.asker(answer.unit).is_some() {
+            self.hear_for_moves(answer);
+            return Ok(());
+        }
+        if Scanners::is_theirs(answer.unit) {
+            return self.scanned(&answer);
+        }
         let (now, properties) = (self.now, &mut self.properties);
         let told = self.clients.answer(answer, now, properties, &mut self.coverage)?;
         if let Some((at, wait)) = told {
@@ -198,8 +241,9 @@ impl World {
     }
 
     fn drive(&mut self, id: NodeId) -> Result<Result<(), Failure>, Violation> {
-        let now = self.node(id).time(self.now, &self.swarm.shape.nodes);
+        self.pass_on(id);
         for _ in 0..EVENTS_PER_TURN {
+            let now = self.node(id).time(self.now);
             let process = self.node_mut(id).process.as_mut().expect("it lives");
             let out = match process.drive(now, None) {
                 Ok(Some(out)) => out,
@@ -212,12 +256,19 @@ impl World {
     }
 
     fn carry_out(&mut self, id: NodeId, out: Output) -> Held {
+        for lead in out.leads.iter().filter(|lead| lead.role == Role::Leader) {
+            self.plot_thickens(id, lead.group);
+        }
         for (group, message) in out.messages {
             self.properties.sent(group, &message)?;
-            self.send(id, message.to, Parcel::Raft(group, message));
+            let (to, disks) = (message.to, [self.disk(id), self.disk(message.to)]);
+            self.send(id, to, Parcel::Raft(group, message, disks));
         }
         for write in &out.written {
             self.properties.wrote(id, write)?;
+        }
+        for lead in &out.leads {
+            self.lead_changed(id, lead.group, lead.role, lead.term);
         }
         for lead in out.leads.iter().filter(|lead| lead.role == Role::Leader) {
             self.coverage.count(Kind::Elections);
@@ -232,19 +283,39 @@ impl World {
         }
         for (group, entry, units) in &out.committed {
             let term = self.node(id).status(*group).map_or(Term(0), |status| status.term);
-            self.properties.applies((id, *group), term, entry, units)?;
+            if self.properties.applies((id, *group), term, entry, units)? {
+                self.changed(*group, entry);
+            }
+            self.prospects.passed(*group, entry.index);
+        }
+        self.coverage.add(Kind::LeaseReads, out.leased);
+        for (token, result) in &out.changes {
+            self.prospects.proposed(*token, result);
         }
         if let Some(group) = out.touched
             && let Some(status) = self.node(id).status(group)
         {
             self.stands(group, &status)?;
         }
+        for group in out.holdings {
+            if let Some(holdings) = self.node(id).holdings(group).cloned() {
+                self.held(id, group, &holdings)?;
+            }
+        }
         for answer in out.answers {
+            if let Some(asker) = self.tasks.asker(answer.unit) {
+                self.send_to_driver(id, asker, answer);
+                continue;
+            }
+            if self.loses_answer(id) {
+                continue;
+            }
             let after = self.network.client_way();
             self.plan(after, Happening::Answer(answer));
         }
         for (to, frame) in out.frames {
-            self.send(id, to, Parcel::Snapshot(id, frame));
+            let disk = self.disk(to);
+            self.send(id, to, Parcel::Snapshot(id, frame, disk));
         }
         self.coverage.add(Kind::SnapshotsSent, out.snapshots.len() as u64);
         if !out.installed.is_empty() {
@@ -254,7 +325,23 @@ impl World {
         Ok(())
     }
 
+    /// A group has another membership, and nobody had heard of that before.
+    fn changed(&mut self, group: GroupId, entry: &Entry) {
+        let made = self.properties.membership(group).clone();
+        self.note(|| format!("{group} is {made:?} at {}", entry.index), &[10]);
+        match self.prospects.settled(group, entry, &made) {
+            Some(kind) => self.coverage.count(kind),
+            None if !made.is_joint() => self.coverage.count(Kind::JointLeft),
+            None => {}
+        }
+    }
+
     fn stands(&mut self, group: GroupId, status: &Status) -> Held {
+        let slept = self.node_mut(status.id).sleeps(group, status.quiet);
+        if status.role == Role::Leader && status.quiet && !slept {
+            self.coverage.count(Kind::Sleeps);
+            self.perhaps_ambush(status.id, 200_000);
+        }
         self.properties.stands(group, status)
     }
 
@@ -271,7 +358,9 @@ impl World {
         for write in written.iter().filter(|write| !node.silent.contains(&write.group)) {
             self.properties.synced(id, write);
         }
-        if node.bitrot.strike(&node.disks.log, &mut self.faults) {
+        node.warden.log.end(node.clock.mono(self.now));
+        node.batches += u64::from(!written.is_empty());
+        if node.bitrot.strike(&node.disks.log, node.batches, &mut self.faults) {
             self.coverage.count(Kind::BitFlips);
             self.note(|| format!("a bit flips in the log of {id}"), &[id.0 as u8, 4]);
             self.goes_down_later(id);
@@ -301,7 +390,10 @@ impl World {
             Err(failure) => return Ok(Err(failure)),
         };
         for (group, index) in written {
-            let digest = node.disks.digest(group);
+            if self.movers.table().is_some() && self.wishes.below(DIGEST_ONE_IN) != 0 {
+                continue;
+            }
+            let digest = self.digest(id, group);
             if self.properties.state((id, group), index, digest)? {
                 self.coverage.count(Kind::StatesCompared);
             }
@@ -317,6 +409,9 @@ impl World {
                 continue;
             }
             let (life, now) = (node.life, self.now);
+            if part == Part::Log {
+                node.warden.log.begin(node.clock.mono(now));
+            }
             let slow = self.chance.below(SLOW_ONE_IN) == 0;
             let (from, to) = match part {
                 Part::Drivers if slow => (500, 5_000),

@@ -9,15 +9,17 @@
 //!                             │         ├─► network (delay, loss, duplicates, partitions, clogs)
 //!  swarm: what this seed      │         ├─► properties: checked at every event
 //!  is like                    │         └─► coverage: what happened
-//!                             ├─► nemesis: faults
+//!                             ├─► nemesis: faults; plots: faults in a certain order
+//!                             ├─► movers: the table, what an operator wishes; stewards: drivers of moves
+//!                             ├─► helpers: who is named as an observer or a secretary, and hears of it when
 //!                             └─► clients ─► history ─► linearizability, at the end
 //! ```
 //!
 //! A run has three phases: faults; then none, and everything must come back within a bound; then the last
 //! operations, after which all replicas must be equal and the history must be linearizable.
 //!
-//! Not here: sockets, actors and their restarts, the real state store (its own tests cut it), membership
-//! changes and moves of buckets (the core has none yet: a fault of the `nemesis` when it has).
+//! Not here: sockets, actors and their restarts, the real state store (its own tests cut it), the routers
+//! (clients and drivers follow refusals and redirects themselves), and the config group's own replicas.
 #![allow(dead_code, reason = "each test that includes this uses a part of it")]
 
 #[path = "../support/cluster/mod.rs"]
@@ -31,13 +33,20 @@ mod clients;
 mod clock;
 mod coverage;
 mod happen;
+mod helpers;
+mod movers;
 mod nemesis;
 mod network;
 mod node;
 mod operation;
+mod plots;
 mod properties;
+mod reconfigure;
 pub(crate) mod run;
 pub(crate) mod runner;
+mod scanners;
 pub(crate) mod seeds;
+mod stewards;
 mod swarm;
+mod warden;
 mod world;

@@ -1,8 +1,7 @@
 //! What goes wrong, and how. Which of these a seed knows is its swarm's choice.
 //!
-//! Disks are lost for good (by damage, or because they are wiped) on a minority of nodes only, so that the
-//! cluster must go on; everything that passes may strike all nodes at once. Changes of the membership belong
-//! here too as soon as the core has them.
+//! Disks are lost (by damage, or because they are wiped) only as long as every group keeps a majority, so
+//! that the cluster must go on; everything that passes may strike all nodes at once.
 
 use super::bitrot::Bitrot;
 use super::cluster::Death;
@@ -37,7 +36,8 @@ pub(crate) enum Fault {
     LowDisk,
     /// A bit of the log flips.
     BitFlip,
-    /// A node comes back with an empty disk. It belongs to no cluster then, and stays silent.
+    /// A node loses its disk, or has lost it, and comes back with an empty one, or never. Under that one its
+    /// name counts for nothing until its groups have admitted it again.
     Wipe,
     Pause,
     LongPause,
@@ -55,10 +55,12 @@ pub(crate) enum Fault {
     Swizzle,
     Storm,
     Transfer,
+    /// No client wants anything for a while.
+    Lull,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::Kill,
         Self::PowerLoss,
         Self::PowerLossOfAll,
@@ -81,6 +83,17 @@ impl Fault {
         Self::Swizzle,
         Self::Storm,
         Self::Transfer,
+        Self::Lull,
+    ];
+
+    /// Those that leave a plot its course.
+    pub(crate) const PLOTTED: [Self; 6] = [
+        Self::Kill,
+        Self::PowerLoss,
+        Self::SlowState,
+        Self::Pause,
+        Self::ClockJump,
+        Self::Transfer,
     ];
 }
 
@@ -101,17 +114,21 @@ impl World {
             Fault::Swizzle => self.swizzle(),
             Fault::Storm => self.storm(),
             Fault::Transfer => self.transfer(),
+            Fault::Lull => {
+                self.coverage.count(Kind::Lulls);
+                self.lull_until = self.now + self.faults.between(400_000, 2_500_000);
+            }
             Fault::ClockJump => self.clock_jump(id),
             Fault::ClockRate => {
                 self.coverage.count(Kind::ClockRates);
-                let rate = self.faults.pick(&[700_000, 950_000, 1_000_000, 1_050_000, 1_400_000]);
+                let rate = self.faults.pick(self.swarm.rates);
                 let now = self.now;
                 self.node_mut(id).clock.set_rate(rate, now);
             }
             Fault::BitFlip | Fault::Wipe => self.lose_disk(fault, id),
             _ if !self.node(id).is_fine() => {}
             Fault::Kill => self.strike_down(id, Death::Process),
-            Fault::PowerLoss if self.faults.below(2) == 0 => self.trouble(Fault::CutInWrite, id),
+            Fault::PowerLoss if self.faults.below(3) != 0 => self.trouble(Fault::CutInWrite, id),
             Fault::PowerLoss => {
                 let crash = self.choose_crash();
                 self.strike_down(id, Death::Power(crash));
@@ -173,7 +190,7 @@ impl World {
                 if !within_large {
                     node.disks.log.cut_power_at(node.disks.log.steps() + steps);
                 }
-                Kind::CutsInWrites
+                return;
             }
             Fault::FailedSync => {
                 node.is_doomed = true;
@@ -244,7 +261,7 @@ impl World {
         Death::Power(self.choose_crash())
     }
 
-    fn strike_down(&mut self, id: NodeId, death: Death) {
+    pub(crate) fn strike_down(&mut self, id: NodeId, death: Death) {
         let steps = self.faults.below(4);
         let node = &mut self.nodes[id.0 as usize - 1];
         if let (Some(process), Death::Power(_), 1..) = (&mut node.process, death, steps) {
@@ -283,28 +300,47 @@ impl World {
         }
     }
 
-    /// Of a minority of nodes at the most.
+    /// Only as long as every group keeps a majority.
     fn lose_disk(&mut self, fault: Fault, id: NodeId) {
-        let lost = self.nodes.iter().filter(|node| node.is_lost || node.bitrot.is_on()).count();
-        if !self.node(id).is_fine() || self.node(id).is_lost || (lost + 1) * 2 > self.nodes.len() {
+        let node = self.node(id);
+        let is_lost = node.is_lost || node.bitrot.is_done();
+        let may_go = is_lost || (node.is_fine() && (self.helps(id) || self.can_lose(id)));
+        if !may_go || (fault == Fault::BitFlip && is_lost) {
             return;
         }
         let mut chance = self.faults.clone();
         self.faults.next();
-        let spared = fault == Fault::Wipe && self.faults.below(4) != 0;
-        let node = &mut self.nodes[id.0 as usize - 1];
         if fault == Fault::BitFlip {
-            node.bitrot = Bitrot::plan(&node.disks.log, &mut chance);
+            let node = &mut self.nodes[id.0 as usize - 1];
+            node.bitrot = Bitrot::plan(&node.disks.log, node.batches, &mut chance);
             return;
         }
-        if spared {
+        if !is_lost && self.faults.below(2) == 0 {
             return;
         }
-        node.is_lost = true;
+        self.wipe(id, chance.below(4) == 0);
+    }
+
+    /// A node loses its disk, perhaps for good.
+    pub(crate) fn wipe(&mut self, id: NodeId, for_good: bool) {
         self.coverage.count(Kind::WipedDisks);
-        self.dies(id, Death::Process);
+        if self.is_observer(id) {
+            self.coverage.count(Kind::ObserversWiped);
+        }
+        self.note(|| format!("{id} loses its disk"), &[8, id.0 as u8]);
+        if self.node(id).process.is_some() {
+            self.dies(id, Death::Process);
+        }
+        self.node_mut(id).replace_disk();
         for group in GROUPS {
-            self.properties.silent((id, group));
+            self.properties.wiped((id, group));
+        }
+        if for_good {
+            self.node_mut(id).is_lost = true;
+        } else {
+            self.coverage.count(Kind::DisksReplaced);
+            let after = self.faults.between(1_000, 1_000_000);
+            self.plan(after, Happening::Start(id));
         }
     }
 

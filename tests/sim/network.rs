@@ -70,9 +70,19 @@ impl Network {
     pub(crate) fn heal(&mut self) {
         self.weather = FAIR;
         self.storm = None;
+        self.free();
+    }
+
+    /// All links work from now on.
+    pub(crate) fn free(&mut self) {
         for link in &mut self.links {
             (link.cut_until, link.clogged_until) = (0, 0);
         }
+    }
+
+    /// Whether nothing gets through this way.
+    pub(crate) fn is_cut(&mut self, from: NodeId, to: NodeId, now: u64) -> bool {
+        now < self.link(from, to).cut_until
     }
 
     /// When a parcel sent now arrives: never, once, or twice.

@@ -3,11 +3,17 @@
 use super::bitrot::Bitrot;
 use super::clock::Clock;
 use super::cluster::{Acknowledge, Chance, Death, Disks, Failure, Machinery, Part, Process, Shape};
+use super::stewards::Steward;
+use super::swarm::GROUPS;
+use super::warden::Warden;
+use eraft::actors::apply::Holdings;
 use eraft::actors::clocks::PeerClocks;
 use eraft::actors::group::event::Now;
-use eraft::ids::{GroupId, NodeId};
+use eraft::ids::{GroupId, Incarnation, NodeId};
 use eraft::raft::Status;
+use eraft::shard::Table;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// See the module's first lines.
 pub(crate) struct Node {
@@ -16,15 +22,23 @@ pub(crate) struct Node {
     pub(crate) clock: Clock,
     /// What it has heard of the others' clocks.
     pub(crate) clocks: PeerClocks,
+    pub(crate) warden: Warden,
+    pub(crate) steward: Steward,
+    /// The newest that it has heard of.
+    pub(crate) table: Option<Arc<Table>>,
     /// Lives so far.
     pub(crate) life: u64,
     pub(crate) process: Option<Process>,
+    /// Groups that sleep here.
+    asleep: BTreeSet<GroupId>,
     /// Parts whose next turn is planned already.
     planned: [bool; 4],
     /// The disk was told to fail.
     pub(crate) is_doomed: bool,
     /// The power is to go off within the next write that a disk does not write whole.
     pub(crate) cuts_large_write: bool,
+    /// Batches that its log has written, in all its lives.
+    pub(crate) batches: u64,
     /// A damage to come, or that came.
     pub(crate) bitrot: Bitrot,
     /// Replicas that may have forgotten what they promised.
@@ -44,11 +58,16 @@ impl Node {
             disks: Disks::default(),
             clock: Clock::new(ahead),
             clocks: PeerClocks::default(),
+            warden: Warden::default(),
+            steward: Steward::default(),
+            table: None,
+            asleep: BTreeSet::new(),
             life: 0,
             process: None,
             planned: [false; 4],
             is_doomed: false,
             cuts_large_write: false,
+            batches: 0,
             bitrot: Bitrot::default(),
             silent: BTreeSet::new(),
             is_lost: false,
@@ -64,6 +83,9 @@ impl Node {
         self.planned = [false; 4];
         self.clock.start(now);
         self.clocks = PeerClocks::default();
+        self.warden = Warden::default();
+        self.steward = Steward::default();
+        self.asleep.clear();
         self.paused_until = 0;
         let seed = Chance::new(seed ^ self.life << 32, u64::from(self.id.0)).next();
         let machinery = Machinery::start(self.id, self.life, seed, &self.disks, shape)?;
@@ -79,6 +101,27 @@ impl Node {
         self.is_doomed = false;
         self.cuts_large_write = false;
         self.disks.die(death, chance);
+    }
+
+    /// An empty disk takes the place of the one that was lost.
+    pub(crate) fn replace_disk(&mut self) {
+        self.process = None;
+        self.disks = self.disks.replaced();
+        self.table = None;
+        self.bitrot = Bitrot::default();
+        self.silent.clear();
+        (self.is_lost, self.is_doomed, self.cuts_large_write) = (false, false, false);
+    }
+
+    /// Whether its disk is the one by which it is known, and its replica of a group takes part.
+    pub(crate) fn takes_part(&self, group: GroupId, known: Option<Incarnation>) -> bool {
+        let is_known = known.is_none_or(|known| known == self.disks.incarnation(self.id));
+        is_known && !self.is_lost && !self.silent.contains(&group)
+    }
+
+    /// Whether besides it will go on taking part, as far as can be told.
+    pub(crate) fn is_whole(&self, group: GroupId, known: Option<Incarnation>) -> bool {
+        self.takes_part(group, known) && !self.bitrot.is_on()
     }
 
     /// Whether it is up and nothing is planned against it.
@@ -97,14 +140,40 @@ impl Node {
         self.planned[part as usize] = false;
     }
 
-    /// What its clocks say.
-    pub(crate) fn time(&self, now: u64, voters: &[NodeId]) -> Now {
+    /// What its clocks say, for the next event.
+    pub(crate) fn time(&self, now: u64) -> Now {
+        self.time_of(self.process.as_ref().and_then(Process::next_group), now)
+    }
+
+    fn time_of(&self, group: Option<GroupId>, now: u64) -> Now {
         let (mono, wall) = (self.clock.mono(now), self.clock.wall(now));
+        let driver = group.and_then(|group| self.process.as_ref()?.driver(group));
+        let voters = driver.map_or(&[][..], |driver| &driver.membership().voters);
         Now { mono, median: self.clocks.median(self.id, voters, wall, mono) }
+    }
+
+    /// The Raft clock moves on. Who sleeps is not ticked.
+    pub(crate) fn tick(&mut self, now: u64) {
+        for group in GROUPS {
+            let at = self.time_of(Some(group), now);
+            if let Some(process) = &mut self.process {
+                process.tick_unless_asleep(group, at, &self.warden.health);
+            }
+        }
+    }
+
+    /// Whether a group slept here; now it does, or does not.
+    pub(crate) fn sleeps(&mut self, group: GroupId, asleep: bool) -> bool {
+        if asleep { !self.asleep.insert(group) } else { self.asleep.remove(&group) }
     }
 
     pub(crate) fn status(&self, group: GroupId) -> Option<Status> {
         Some(self.process.as_ref()?.driver(group)?.status())
+    }
+
+    /// What its replica of a group owns, and what moves there.
+    pub(crate) fn holdings(&self, group: GroupId) -> Option<&Holdings> {
+        self.process.as_ref()?.holdings(group)
     }
 
     /// Nothing that was planned against it happens any more.

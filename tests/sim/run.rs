@@ -75,20 +75,24 @@ fn live(world: &mut World) -> Held {
         if let Some(process) = &node.process {
             world.coverage.add(Kind::Fetches, process.fetches);
             world.coverage.add(Kind::Compactions, process.compactions);
+            world.coverage.add(Kind::SnapshotsResumed, process.resumed);
         }
     }
-    world.properties.all_is_there()
+    Ok(())
 }
 
 /// From now on nothing goes wrong.
 fn calm(world: &mut World) -> Held {
     world.is_calm = true;
+    world.lull_until = 0;
     world.network.heal();
+    world.release();
     let now = world.now;
     for node in &mut world.nodes {
         node.calm(now);
     }
     world.end_low_disks();
+    world.let_all_move();
     world.clients.hurry(UNITS_AFTER);
     world.note(|| "nothing goes wrong any more".into(), &[6]);
     Ok(())
@@ -105,11 +109,11 @@ fn within_bound(world: &mut World, what: &str, until: impl Fn(&World) -> bool) -
 /// All replicas hold the same rows.
 fn equal(world: &mut World) -> Held {
     for group in GROUPS {
-        for at in 0..world.nodes.len() {
-            let node = &world.nodes[at];
-            let Some(status) = node.status(group) else { continue };
-            let (id, digest) = (node.id, node.disks.digest(group));
+        for status in world.leader(group).map(|(_, members)| members).unwrap_or_default() {
+            let id = status.id;
+            let digest = world.digest(id, group);
             world.properties.state((id, group), status.applied, digest)?;
+            world.properties.all_is_there((id, group))?;
             world.note(|| format!("{id} {group} holds {digest:016x}"), &digest.to_le_bytes());
         }
     }

@@ -1,14 +1,22 @@
 //! What one seed is like: the size of the cluster, its settings, the weather, and which faults there are.
 //! Each seed has its own mixture, since faults that are always all there hide each other.
 
-use super::cluster::{Chance, Shape, small_segments};
+use super::cluster::{Chance, Disks, Shape, small_segments};
 use super::nemesis::Fault;
-use super::network::Weather;
+use super::network::{FAIR, Weather};
+use super::plots::Plot;
 use eraft::ids::{GroupId, NodeId};
-use eraft::raft::Config;
+use eraft::raft::{Config, Lease, Membership};
 
 /// The groups.
 pub(crate) const GROUPS: [GroupId; 2] = [GroupId(1), GroupId(2)];
+
+/// One seed in so many has observers and secretaries.
+const HELPED_ONE_IN: u64 = 4;
+
+/// Microseconds that clocks count in a second.
+const WILD: [u64; 5] = [700_000, 950_000, 1_000_000, 1_050_000, 1_400_000];
+const DRIFTING: [u64; 3] = [950_000, 1_000_000, 1_050_000];
 
 /// See the module's first lines.
 #[derive(Clone, Debug)]
@@ -20,6 +28,8 @@ pub(crate) struct Swarm {
     pub(crate) pause: u64,
     /// The faults end at the latest after this, microseconds.
     pub(crate) faults_until: u64,
+    /// Memberships are changed so often, microseconds, if at all.
+    pub(crate) operator: Option<u64>,
     /// Of a thousand new leads, and of a thousand installed snapshots, so many are struck at once.
     pub(crate) ambushes: u64,
     pub(crate) clients: usize,
@@ -35,19 +45,33 @@ pub(crate) struct Swarm {
     pub(crate) session_millis: u64,
     /// The state is brought to the disk at one tick in so many.
     pub(crate) persist_one_in: u64,
+    /// How many microseconds clocks may count in a second. With leases on, no two of them drift apart by more
+    /// than the leases allow for.
+    pub(crate) rates: &'static [u64],
     /// Clocks are wrong by up to so much at the start, milliseconds.
     pub(crate) skew: u64,
+    /// One unit in so many is sent once more after it was answered.
+    pub(crate) stray_one_in: u64,
+    /// Buckets move, and the operator has another wish so often, microseconds.
+    pub(crate) wishes: Option<u64>,
+    /// What the seed is about.
+    pub(crate) plot: Option<Plot>,
 }
 
 impl Swarm {
     pub(crate) fn new(seed: u64) -> Self {
         let mut chance = Chance::new(seed, 0x7377_6172);
-        let nodes = match chance.below(20) {
+        let founders = match chance.below(20) {
             0 => 1,
             1..=3 => 5,
             _ => 3,
         };
+        // Others stand by, to be admitted.
+        let spare = if founders < 5 { chance.pick(&[0, 0, 1, 2]) } else { 0 };
+        let nodes = founders + spare;
         let election_ticks = chance.pick(&[6, 8, 8, 10, 16]);
+        let check_quorum = chance.below(5) != 0;
+        let lease = (check_quorum && chance.below(3) == 0).then(|| longest_lease(election_ticks));
         let config = Config {
             election_ticks,
             heartbeat_ticks: if election_ticks > 8 { 2 } else { 1 + chance.below(2) as u32 },
@@ -57,18 +81,27 @@ impl Swarm {
             apply_bytes_max: chance.pick(&[200, 1 << 20]),
             eager_commit: chance.below(4) == 0,
             pre_vote: chance.below(8) != 0,
-            check_quorum: chance.below(5) != 0,
+            check_quorum,
+            lease,
+            quiet_ticks: chance
+                .pick(&[None, Some(1), Some(2), Some(4)])
+                .map(|more| election_ticks + more),
             ..Config::new(NodeId(0), 0)
         };
         let shape = Shape {
             nodes: (1..=nodes).map(NodeId).collect(),
             groups: GROUPS.to_vec(),
+            founders: founded_by(founders),
+            helpers: Vec::new(),
             options: small_segments(chance.pick(&[16, 32]) * 1024),
             config,
             log_floor: chance.pick(&[0, 0, 1 << 20]),
             chunk_bytes: chance.pick(&[8, 24, 512]) * 1024,
         };
-        let faults: Vec<_> = Fault::ALL.iter().copied().filter(|_| chance.below(5) < 2).collect();
+        // Only when clients rest do groups fall asleep.
+        let share = |fault| if fault == Fault::Lull { 3 } else { 2 };
+        let mut faults = Fault::ALL.to_vec();
+        faults.retain(|fault| chance.below(5) < share(*fault));
         let rough = chance.below(3);
         let weather = Weather {
             delay_min: chance.pick(&[20, 50, 500, 3_000]),
@@ -77,21 +110,114 @@ impl Swarm {
             duplicated: rough * chance.below(60),
             delayed: chance.pick(&[0, 5, 30]),
         };
-        Self {
+        let swarm = Self {
             shape,
             weather,
             faults,
             pause: chance.pick(&[40_000, 120_000, 300_000]),
             faults_until: 6_000_000,
+            operator: chance.pick(&[None, None, None, Some(60_000), Some(200_000)]),
             ambushes: chance.pick(&[0, 0, 300, 700]),
             clients: chance.between(4, 8) as usize,
             readers: chance.pick(&[0, 0, GROUPS.len() * nodes as usize]),
             units: chance.between(20, 50) as u32,
             thought: chance.pick(&[5_000, 50_000, 150_000, 400_000]),
-            padding: chance.pick(&[0, 1_500, 3_000, 8_000]),
+            padding: chance.pick(&[0, 1_500, 3_000, 8_000, 8_000, 8_000]),
             session_millis: chance.pick(&[2_500, 60_000, 540_000]),
             persist_one_in: chance.pick(&[2, 6, 30]),
+            rates: if lease.is_some() { &DRIFTING } else { &WILD },
             skew: chance.pick(&[0, 50, 5_000, 3_600_000]),
+            wishes: wishes(seed),
+            stray_one_in: if wishes(seed).is_some() { 2 } else { 12 },
+            plot: Plot::of(seed),
+        };
+        match swarm.plot {
+            Some(plot) => swarm.about(plot, &mut chance),
+            None => swarm.helped(seed),
         }
     }
+
+    /// Some seeds have nodes besides, to be observers and secretaries.
+    fn helped(self, seed: u64) -> Self {
+        let mut chance = Chance::new(seed, 0x6865_6c70);
+        if chance.below(HELPED_ONE_IN) != 0 {
+            return self;
+        }
+        let known = self.shape.nodes.len() as u32;
+        let helpers: Vec<NodeId> =
+            (1..=chance.pick(&[1, 2, 2])).map(|more| NodeId(known + more)).collect();
+        let nodes = [&self.shape.nodes[..], &helpers].concat();
+        let config = Config { relay_ticks: chance.pick(&[1, 2, 4]), ..self.shape.config };
+        // Each observer is read from.
+        let readers = GROUPS.len() * nodes.len();
+        // What a secretary reports may be about a member that has come back with another disk since.
+        let operator = self.operator.or(chance.pick(&[None, Some(60_000)]));
+        let mut faults = self.faults;
+        if !faults.contains(&Fault::Wipe) && chance.below(2) == 0 {
+            faults.push(Fault::Wipe);
+        }
+        let shape = Shape { nodes, helpers, config, ..self.shape };
+        Self { shape, readers, operator, faults, ..self }
+    }
+
+    /// Three nodes in fair weather, to which little happens but the plot.
+    fn about(self, plot: Plot, chance: &mut Chance) -> Self {
+        let election_ticks = chance.pick(&[6, 8]);
+        let lease = (plot == Plot::LeaseEdge).then(|| longest_lease(election_ticks));
+        let config = Config {
+            election_ticks,
+            heartbeat_ticks: 1 + chance.below(2) as u32,
+            append_bytes_max: chance.pick(&[1, 1, 150, 1 << 20]),
+            check_quorum: lease.is_some() || self.shape.config.check_quorum,
+            lease,
+            quiet_ticks: None,
+            ..self.shape.config
+        };
+        let nodes = 3;
+        let shape = Shape {
+            nodes: (1..=nodes).map(NodeId).collect(),
+            founders: founded_by(nodes),
+            config,
+            ..self.shape
+        };
+        let weather = Weather {
+            delay_min: chance.pick(&[20, 500]),
+            delay_more: chance.pick(&[200, 1_000]),
+            ..FAIR
+        };
+        Self {
+            shape,
+            weather,
+            faults: Fault::PLOTTED.iter().copied().filter(|_| chance.below(4) == 0).collect(),
+            pause: 400_000,
+            operator: None,
+            ambushes: 0,
+            readers: if lease.is_some() { GROUPS.len() * nodes as usize } else { 0 },
+            wishes: None,
+            units: 60,
+            thought: 150_000,
+            rates: if lease.is_some() { &DRIFTING } else { &WILD },
+            ..self
+        }
+    }
+}
+
+/// Whether buckets move, and how often.
+fn wishes(seed: u64) -> Option<u64> {
+    let mut chance = Chance::new(seed, 0x6d_6f7665);
+    chance.pick(&[None, None, Some(60_000), Some(300_000)])
+}
+
+/// The founders' membership.
+fn founded_by(count: u32) -> Membership {
+    Membership::of_disks((1..=count).map(|id| {
+        let id = NodeId(id);
+        (id, Disks::default().incarnation(id))
+    }))
+}
+
+/// The longest that is safe: a follower keeps its word from the middle of a tick on, and its clock may be the
+/// quicker one.
+fn longest_lease(election_ticks: u32) -> Lease {
+    Lease { millis: u64::from(election_ticks - 1) * 50 * 9 / 10 }
 }

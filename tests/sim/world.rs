@@ -3,34 +3,45 @@
 use super::clients::Clients;
 use super::cluster::{Agenda, Chance, Death, Failure, Part, Trace};
 use super::coverage::{Coverage, Kind};
+use super::helpers::Helpers;
+use super::movers::Movers;
 use super::network::Network;
 use super::node::Node;
+use super::plots::{Act, Plotter};
 use super::properties::{Held, Properties, Violation};
+use super::reconfigure::Prospects;
+use super::scanners::Scanners;
+use super::stewards::Tasks;
 use super::swarm::{GROUPS, Swarm};
 use eraft::actors::group::event::Event;
-use eraft::ids::{GroupId, NodeId};
-use eraft::net::message::{Answer, SnapshotFrame, Unit};
-use eraft::raft::{Message, Role};
-use eraft::time::UnixMillis;
+use eraft::ids::{GroupId, Incarnation, NodeId};
+use eraft::net::message::{Answer, Pulse, SnapshotFrame, Unit};
+use eraft::raft::{Message, Role, Status};
+use eraft::shard::{OwnerClaim, Table};
+use std::sync::Arc;
+
+/// Of the messages that do not get through a cut link, one in so many is noticed.
+const NOTICED_ONE_IN: u64 = 8;
 
 /// Something that travels.
 #[derive(Clone, Debug)]
 pub(crate) enum Parcel {
-    Raft(GroupId, Message),
-    Snapshot(NodeId, SnapshotFrame),
-    /// A node says what its clock shows.
-    Health(NodeId, UnixMillis),
+    /// From the first of these disks to the second: to another one there is no connection.
+    Raft(GroupId, Message, [Incarnation; 2]),
+    /// From a node, to this disk of another one.
+    Snapshot(NodeId, SnapshotFrame, Incarnation),
+    /// A node's sign of life.
+    Pulse(NodeId, Pulse),
     /// From a client.
     Unit(Unit),
 }
 
 /// Something on the agenda.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "most of what happens is a delivery")]
 pub(crate) enum Happening {
     /// The Raft clock of a node, in one of its lives.
     Tick(NodeId, u64),
-    /// A node tells its clock to the others.
-    Health(NodeId, u64),
     /// A part of a node has its turn, in one of the node's lives.
     Turn(NodeId, u64, Part),
     Deliver(NodeId, Parcel),
@@ -42,8 +53,22 @@ pub(crate) enum Happening {
     Start(NodeId),
     /// Something goes wrong.
     Fault,
+    /// The operator looks at the groups.
+    Operate,
+    /// Observers and secretaries are named, or struck.
+    Helpers,
+    /// A node hears of the list of that number.
+    Hear(NodeId, usize),
     /// Something goes wrong with this node.
     Ambush(NodeId),
+    /// The plot goes on.
+    Plot(Act),
+    /// The operator has another wish about who should own what.
+    Wish,
+    /// A version of the table reaches a node.
+    News(NodeId, Arc<Table>),
+    /// A node's report of who owns what reaches the config group.
+    Report(Vec<OwnerClaim>),
 }
 
 /// See the module's first lines.
@@ -57,12 +82,21 @@ pub(crate) struct World {
     pub(crate) network: Network,
     pub(crate) clients: Clients,
     pub(crate) properties: Properties,
+    pub(crate) prospects: Prospects,
+    pub(crate) plotter: Plotter,
+    pub(crate) movers: Movers,
+    pub(crate) tasks: Tasks,
+    pub(crate) scanners: Scanners,
+    pub(crate) helpers: Helpers,
     pub(crate) coverage: Coverage,
     pub(crate) chance: Chance,
     pub(crate) faults: Chance,
+    pub(crate) wishes: Chance,
     pub(crate) trace: Trace,
     /// Nothing goes wrong any more.
     pub(crate) is_calm: bool,
+    /// No client wants anything before this.
+    pub(crate) lull_until: u64,
     pub(crate) events: u64,
 }
 
@@ -83,12 +117,20 @@ impl World {
             agenda: Agenda::default(),
             network: Network::new(seed, nodes.len(), swarm.weather),
             clients: Clients::new(seed, &swarm),
-            properties: Properties::new(nodes.len()),
+            properties: Properties::new(swarm.shape.founders.clone()),
+            prospects: Prospects::default(),
+            plotter: Plotter::default(),
+            movers: swarm.wishes.map(|_| Movers::new(&swarm.shape.nodes)).unwrap_or_default(),
+            tasks: Tasks::default(),
+            scanners: swarm.wishes.map(|_| Scanners::new()).unwrap_or_default(),
+            helpers: Helpers::new(seed),
             coverage: Coverage::default(),
             chance,
             faults: Chance::new(seed, 2),
+            wishes: Chance::new(seed, 3),
             trace: Trace::new(tell),
             is_calm: false,
+            lull_until: 0,
             events: 0,
             nodes,
             swarm,
@@ -100,6 +142,10 @@ impl World {
             world.plan_wake(at, 20_000 + at as u64 * 777);
         }
         world.plan_fault();
+        world.plan_operator();
+        world.plan_wish();
+        world.begin_plot();
+        world.begin_helpers();
         world
     }
 
@@ -142,6 +188,13 @@ impl World {
         self.plan(after, Happening::Fault);
     }
 
+    pub(crate) fn plan_operator(&mut self) {
+        if let Some(pause) = self.swarm.operator {
+            let after = self.faults.between(pause / 4, 2 * pause);
+            self.plan(after, Happening::Operate);
+        }
+    }
+
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0 as usize - 1]
     }
@@ -155,8 +208,26 @@ impl World {
         self.trace.note(self.now, what, bytes);
     }
 
+    /// The disk that a node has at the moment.
+    pub(crate) fn disk(&self, id: NodeId) -> Incarnation {
+        self.node(id).disks.incarnation(id)
+    }
+
+    /// What a node has of a group's state, in one number, without what the group has forgotten: nothing is
+    /// where no bucket moves.
+    pub(crate) fn digest(&self, id: NodeId, group: GroupId) -> u64 {
+        let disks = &self.node(id).disks;
+        match self.movers.table() {
+            None => disks.digest(group),
+            Some(_) => disks.digest_of_living(group),
+        }
+    }
+
     /// Sends a parcel from one node to another.
     pub(crate) fn send(&mut self, from: NodeId, to: NodeId, parcel: Parcel) {
+        if self.plotter.holds(from, to, &parcel) {
+            return;
+        }
         let (now, coverage) = (self.now, &mut self.coverage);
         if matches!(parcel, Parcel::Snapshot(..)) {
             if let Some(at) = self.network.arrival_in_order(from, to, now, coverage) {
@@ -165,11 +236,25 @@ impl World {
             return;
         }
         let [first, second] = self.network.arrivals(from, to, now, coverage);
+        if first.is_none() && self.network.is_cut(from, to, now) {
+            self.perhaps_noticed(from, to, &parcel);
+        }
         if let Some(at) = second {
             self.agenda.note(at, Happening::Deliver(to, parcel.clone()));
         }
         if let Some(at) = first {
             self.agenda.note(at, Happening::Deliver(to, parcel));
+        }
+    }
+
+    /// Now and then a node notices that nothing gets through.
+    fn perhaps_noticed(&mut self, from: NodeId, to: NodeId, parcel: &Parcel) {
+        let Parcel::Raft(group, ..) = parcel else { return };
+        if self.chance.below(NOTICED_ONE_IN) == 0
+            && let Some(process) = &mut self.node_mut(from).process
+        {
+            process.push(*group, Event::Unreachable(to));
+            self.coverage.count(Kind::Unreachable);
         }
     }
 
@@ -207,6 +292,7 @@ impl World {
     fn started(&mut self, id: NodeId) -> Held {
         let node = &self.nodes[id.0 as usize - 1];
         let life = node.life;
+        let disk = node.disks.incarnation(id);
         let machinery = &node.process.as_ref().expect("just started").machinery;
         if machinery.torn {
             self.coverage.count(Kind::TornTails);
@@ -216,7 +302,7 @@ impl World {
         }
         for group in GROUPS {
             if let Some(remembered) = machinery.remembered.get(&group) {
-                self.properties.started((id, group), remembered)?;
+                self.properties.started((id, group), disk, remembered)?;
             } else if !node.bitrot.is_done() {
                 let story = format!("{id}: {:?} at {}", machinery.damage, machinery.places);
                 return Err(Violation::new("no damage without a cause", story));
@@ -227,20 +313,17 @@ impl World {
         }
         let first_tick = 1 + self.chance.below(50_000);
         self.plan(first_tick, Happening::Tick(id, life));
-        self.plan(0, Happening::Health(id, life));
-        // They notice that there is a connection again.
-        for other in self.swarm.shape.nodes.clone() {
-            if other != id && self.node(other).process.is_some() {
-                let clock = self.node(other).clock.wall(self.now);
-                self.send(other, id, Parcel::Health(other, clock));
-            }
-        }
+        self.send_table(id);
+        self.name_helpers_anew(id);
         self.plan_turns(id);
         Ok(())
     }
 
     /// A node goes down by itself, and comes back after a while.
     pub(crate) fn goes_down(&mut self, id: NodeId, why: &str) {
+        if why.contains("the power is off") {
+            self.coverage.count(Kind::CutsInWrites);
+        }
         let death = self.choose_death(why);
         self.note(|| format!("{id} goes down: {why}; {death:?}"), &[id.0 as u8, 2]);
         self.dies(id, death);
@@ -268,8 +351,14 @@ impl World {
         if let Some(process) = &node.process {
             self.coverage.add(Kind::Fetches, process.fetches);
             self.coverage.add(Kind::Compactions, process.compactions);
+            self.coverage.add(Kind::SnapshotsResumed, process.resumed);
+            self.coverage.add(Kind::SecretariesLost, process.secretaries.count());
         }
+        let life = node.life;
         node.die(death, &mut chance);
+        self.prospects.died(id, life);
+        self.tasks.drop_of(id);
+        let node = &mut self.nodes[id.0 as usize - 1];
         node.disks.log.set_free(None);
         for at in self.clients.lost(id, &mut self.coverage) {
             let after = self.chance.between(1_000, 60_000);
@@ -277,28 +366,37 @@ impl World {
         }
     }
 
-    /// The node that leads a group, if all that take part agree.
-    pub(crate) fn leader(&self, group: GroupId) -> Option<NodeId> {
-        let statuses = || self.nodes.iter().filter_map(|node| node.status(group));
-        let leader = statuses().find(|status| status.role == Role::Leader)?.id;
-        statuses().all(|status| status.leader == Some(leader)).then_some(leader)
+    /// The replica that leads a group, and all that belong to the group or observe it and take part, if
+    /// these agree.
+    pub(crate) fn leader(&self, group: GroupId) -> Option<(NodeId, Vec<Status>)> {
+        let statuses = self.nodes.iter().filter_map(|node| node.status(group));
+        let leader =
+            statuses.filter(|status| status.role == Role::Leader).max_by_key(|s| s.term)?;
+        let membership = &leader.membership;
+        let takes_part = |id: &NodeId| self.node(*id).takes_part(group, membership.disk(*id));
+        let members = membership.everyone().into_iter().filter(takes_part);
+        let members = members.chain(self.observers(group));
+        let members = members.map(|id| self.node(id).status(group)).collect::<Option<Vec<_>>>()?;
+        let agrees =
+            |status: &Status| status.leader == Some(leader.id) && status.membership == *membership;
+        members.iter().all(agrees).then_some((leader.id, members))
     }
 
     /// Whether every node that can be is up, and every replica that takes part has all of its group, in its
     /// state store and on disk.
     pub(crate) fn is_settled(&self) -> bool {
         self.all_are_up()
+            && self.nothing_moves()
             && GROUPS.into_iter().all(|group| {
-                let Some(leader) = self.leader(group) else { return false };
-                let Some(last) = self.node(leader).status(group).map(|status| status.last) else {
+                let Some((leader, members)) = self.leader(group) else { return false };
+                let Some(last) = members.iter().find(|one| one.id == leader).map(|one| one.last)
+                else {
                     return false;
                 };
-                self.nodes.iter().all(|node| {
-                    node.status(group).is_none_or(|status| {
-                        let persisted =
-                            node.process.as_ref().map(|process| process.persisted(group));
-                        status.last == last && status.applied == last && persisted == Some(last)
-                    })
+                members.iter().all(|status| {
+                    let process = self.node(status.id).process.as_ref();
+                    let persisted = process.map(|process| process.persisted(group));
+                    status.last == last && status.applied == last && persisted == Some(last)
                 })
             })
     }
@@ -335,15 +433,24 @@ impl World {
             {
                 let (group, status) = status;
                 story += &format!(
-                    "{id} {group} {} {} base {} last {} commit {} applied {}; ",
+                    "{id} {group} {} {} under {:?} base {} last {} on disk {} commit {} applied {}{}; ",
                     status.role,
                     status.term,
+                    status.leader,
                     status.base,
                     status.last,
+                    status.persisted,
                     status.commit,
-                    status.applied
+                    status.applied,
+                    if status.quiet { " asleep" } else { "" },
                 );
             }
+        }
+        for node in &self.nodes {
+            story += &node.steward.describe();
+        }
+        for group in GROUPS {
+            story += &format!("{group} is {:?}; ", self.properties.membership(group));
         }
         story
     }

@@ -2,21 +2,22 @@
 
 use super::command::{ApplyCommand, ApplySink, Birth, Opened, Reply};
 use super::live::{GroupLife, Live};
-use super::machine::{Control, Machine, control, newest_rows, set_control};
+use super::machine::{Control, FIRST, Machine, control, newest_rows, set_control};
 use crate::actors::group::event::{Applied, ApplyItem, ConfirmedRead, ReplyTo, Route};
 use crate::actors::snapshots::View;
 use crate::actors::supervision::guarded;
 #[cfg(feature = "controls")]
 use crate::controls;
 use crate::ids::{Generation, GroupId, Index};
+use crate::kv::migration::LiveMarks;
 use crate::limits;
 use crate::net::message::{Answer, Outcome, Refusal};
-use crate::raft::{Entry, EntryKind, SnapshotMeta};
+use crate::raft::{Entry, EntryKind, Membership, MembershipChange, SnapshotMeta};
 use crate::rows::{RowGeneration, generation_prefix, prefix_end};
 use crate::store::state::{Batch, Command, Overlay};
 use crate::time::{MonoMillis, UnixMillis};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Rows wait this long for others, milliseconds, before they are written to the store: they are in the
@@ -29,6 +30,10 @@ const ANSWERS_MAX: usize = 512;
 pub struct Applier<S> {
     overlay: Overlay,
     groups: BTreeMap<GroupId, Hosted>,
+    /// Those that may have news: nothing that is done each turn looks at all of them.
+    with_news: BTreeSet<GroupId>,
+    /// Those that may be dirty.
+    touched: BTreeSet<GroupId>,
     live: Arc<Live>,
     sink: S,
     /// Work that waits for room in the overlay.
@@ -40,6 +45,8 @@ pub struct Applier<S> {
     last_token: u64,
     /// Installations that wait for the persist with this token.
     installing: Vec<(u64, Installing)>,
+    /// Groups that are forgotten once the persist with this token is done.
+    resetting: Vec<(u64, Reply<Result<(), String>>)>,
     frozen_at: MonoMillis,
     answers: Vec<(ReplyTo, Answer)>,
     entries: u64,
@@ -51,17 +58,31 @@ struct Hosted {
     birth: Birth,
     rows: RowGeneration,
     installed: Option<SnapshotMeta>,
+    membership: Membership,
     /// `None` after a failure, until it is opened again.
     machine: Option<Machine>,
     /// It has applied something since its meta rows were written.
     dirty: bool,
     /// It has applied something since the sink was told.
     news: bool,
+    /// The revision of its holdings that the sink was told.
+    holdings: Option<u64>,
+}
+
+impl Hosted {
+    fn control(&self) -> Control {
+        Control {
+            generation: self.rows.0,
+            installed: self.installed.clone(),
+            membership: self.membership.clone(),
+        }
+    }
 }
 
 enum AfterFreeze {
     View(GroupId, Reply<Result<View, String>>),
     Persist(Option<Installing>),
+    Reset(GroupId, RowGeneration, Reply<Result<(), String>>),
 }
 
 struct Installing {
@@ -78,6 +99,8 @@ impl<S: ApplySink> Applier<S> {
         Self {
             overlay,
             groups: BTreeMap::new(),
+            with_news: BTreeSet::new(),
+            touched: BTreeSet::new(),
             live,
             sink,
             backlog: VecDeque::new(),
@@ -85,6 +108,7 @@ impl<S: ApplySink> Applier<S> {
             lives: VecDeque::new(),
             last_token: 0,
             installing: Vec::new(),
+            resetting: Vec::new(),
             frozen_at: MonoMillis(0),
             answers: Vec::new(),
             entries: 0,
@@ -140,8 +164,8 @@ impl<S: ApplySink> Applier<S> {
 
     fn handle(&mut self, command: ApplyCommand, now: MonoMillis) {
         match command {
-            ApplyCommand::Open { group, generation, birth, reply } => {
-                reply(self.open(group, generation, birth));
+            ApplyCommand::Open { group, generation, birth, founders, reply } => {
+                reply(self.open(group, generation, birth, founders));
             }
             ApplyCommand::Work { group, generation, items } => {
                 self.work(group, generation, items, now);
@@ -168,6 +192,9 @@ impl<S: ApplySink> Applier<S> {
             ApplyCommand::Install { group, generation, row_generation, meta, reply } => {
                 self.install(group, row_generation, Installing { group, generation, meta, reply });
             }
+            ApplyCommand::Reset { group, newest_rows, reply } => {
+                self.reset(group, newest_rows, reply);
+            }
             ApplyCommand::Persist => self.after_freeze.push(AfterFreeze::Persist(None)),
             // The thread ends the applier itself.
             ApplyCommand::Stop => {}
@@ -182,11 +209,21 @@ impl<S: ApplySink> Applier<S> {
         group: GroupId,
         generation: Generation,
         birth: Birth,
+        founders: Membership,
     ) -> Result<Opened, String> {
         if self.groups.get(&group).is_none_or(|hosted| hosted.machine.is_none()) {
-            let control = self.trusted(|overlay| control(group, overlay))?;
+            let known = self.trusted(|overlay| control(group, overlay))?;
+            let newborn = known.is_none();
+            let control = known.unwrap_or(Control {
+                generation: FIRST.0,
+                installed: None,
+                membership: founders,
+            });
             let rows = RowGeneration(control.generation);
             let machine = self.open_machine(group, rows, &birth)?;
+            if newborn {
+                set_control(group, &control, &mut self.overlay);
+            }
             self.overlay.end_step(group, machine.index());
             if let Some(table) = machine.table() {
                 self.sink.table(table);
@@ -196,11 +233,14 @@ impl<S: ApplySink> Applier<S> {
                 birth,
                 rows,
                 installed: control.installed,
+                membership: control.membership,
                 machine: Some(machine),
                 dirty: true,
                 news: true,
+                holdings: None,
             };
             self.groups.insert(group, hosted);
+            self.touch(group);
         }
         let live = self.groups[&group].rows;
         let newest_rows = self.trusted(|overlay| Ok(newest_rows(group, live, overlay)))?;
@@ -212,6 +252,7 @@ impl<S: ApplySink> Applier<S> {
             row_generation: hosted.rows,
             newest_rows,
             installed: hosted.installed.clone(),
+            membership: hosted.membership.clone(),
         })
     }
 
@@ -279,7 +320,7 @@ impl<S: ApplySink> Applier<S> {
                         items.push_front(ApplyItem::Entries(entries.into()));
                     }
                 }
-                ApplyItem::Reads(reads, clock) => self.read(group, reads, clock),
+                ApplyItem::Reads { reads, clock, until } => self.read(group, reads, clock, until),
             }
             if self.answers.len() >= ANSWERS_MAX {
                 self.report();
@@ -301,7 +342,7 @@ impl<S: ApplySink> Applier<S> {
                     self.unknown(&routes);
                 }
             }
-            ApplyItem::Reads(reads, _) => {
+            ApplyItem::Reads { reads, .. } => {
                 self.answers.extend(reads.iter().map(not_read));
             }
         }
@@ -313,6 +354,11 @@ impl<S: ApplySink> Applier<S> {
                 .iter()
                 .map(|route| (route.to, Answer { unit: route.unit, outcome: Outcome::Unknown })),
         );
+    }
+
+    fn touch(&mut self, group: GroupId) {
+        self.with_news.insert(group);
+        self.touched.insert(group);
     }
 
     /// Applies one entry; `false` if the machine failed.
@@ -328,6 +374,7 @@ impl<S: ApplySink> Applier<S> {
         if entry.index <= machine.index() {
             // A snapshot that was installed meanwhile covers it. The driver must hear that it is done.
             hosted.news = true;
+            self.touch(group);
             self.unknown(routes);
             return true;
         }
@@ -336,13 +383,22 @@ impl<S: ApplySink> Applier<S> {
         let nothing = Bytes::new();
         // A membership change says nothing to the state machine but its index.
         let payload = if entry.kind == EntryKind::Normal { &entry.data } else { &nothing };
+        // One that cannot be made changes nothing, here as in every core.
+        let changed = (entry.kind == EntryKind::Membership)
+            .then(|| MembershipChange::decode(&entry.data)?.apply(&hosted.membership))
+            .and_then(Result::ok);
         let applied = guarded(|| machine.apply(overlay, entry.index, payload));
         let trouble = match applied {
             Ok(Ok(replies)) => match overlay.take_error() {
                 None => {
+                    if let Some(changed) = changed {
+                        hosted.membership = changed.membership;
+                        set_control(group, &hosted.control(), overlay);
+                    }
                     overlay.end_step(group, entry.index);
                     hosted.dirty = true;
                     hosted.news = true;
+                    self.touch(group);
                     self.entries += 1;
                     self.commands += replies.len() as u64;
                     self.route(replies, routes);
@@ -381,7 +437,14 @@ impl<S: ApplySink> Applier<S> {
         }
     }
 
-    fn read(&mut self, group: GroupId, reads: Vec<ConfirmedRead>, now: UnixMillis) {
+    fn read(
+        &mut self,
+        group: GroupId,
+        reads: Vec<ConfirmedRead>,
+        now: UnixMillis,
+        until: Option<MonoMillis>,
+    ) {
+        let first = self.answers.len();
         let hosted = &self.groups[&group];
         let (generation, mut machine) = (hosted.generation, hosted.machine.as_ref());
         let mut failed = None;
@@ -406,16 +469,41 @@ impl<S: ApplySink> Applier<S> {
             failed = Some(trouble);
             machine = None;
         }
+        if until.is_some_and(|until| self.sink.clock() >= until) {
+            // By now another may lead, and know better.
+            self.sink.leases_ended(self.answers.len() - first);
+            for (_, answer) in &mut self.answers[first..] {
+                answer.outcome = Outcome::NotDone(Refusal::NotLeader(None));
+            }
+        }
         if let Some(trouble) = failed {
             self.fail(group, generation, format!("a read: {trouble}"));
         }
     }
 
+    /// Before the answers: who hears what an entry did may look at what it left.
+    fn report_holdings(&mut self) {
+        for group in &self.with_news {
+            let Some(hosted) = self.groups.get_mut(group) else { continue };
+            let Some(machine) = &hosted.machine else { continue };
+            let revision = machine.holdings_revision();
+            if revision == hosted.holdings {
+                continue;
+            }
+            let holdings = machine.holdings();
+            if holdings.is_none_or(|holdings| self.sink.holdings(*group, holdings)) {
+                hosted.holdings = revision;
+            }
+        }
+    }
+
     fn report(&mut self) {
+        self.report_holdings();
         if !self.answers.is_empty() {
             self.sink.answers(std::mem::take(&mut self.answers));
         }
-        for (group, hosted) in &mut self.groups {
+        for group in std::mem::take(&mut self.with_news) {
+            let Some(hosted) = self.groups.get_mut(&group) else { continue };
             if !std::mem::take(&mut hosted.news) {
                 continue;
             }
@@ -423,7 +511,7 @@ impl<S: ApplySink> Applier<S> {
             if let Some(table) = machine.table() {
                 self.sink.table(table);
             }
-            self.sink.applied(*group, machine.applied(hosted.generation), machine.stats());
+            self.sink.applied(group, machine.applied(hosted.generation), machine.stats());
         }
         if self.entries > 0 || self.commands > 0 {
             self.sink.worked(self.entries, self.commands, self.overlay.bytes());
@@ -445,8 +533,9 @@ impl<S: ApplySink> Applier<S> {
         if !self.overlay.has_room() {
             return false;
         }
-        for hosted in self.groups.values_mut() {
-            if hosted.dirty
+        for group in std::mem::take(&mut self.touched) {
+            if let Some(hosted) = self.groups.get_mut(&group)
+                && hosted.dirty
                 && let Some(machine) = &mut hosted.machine
             {
                 machine.flush_meta(&mut self.overlay);
@@ -461,6 +550,18 @@ impl<S: ApplySink> Applier<S> {
             match wanted {
                 AfterFreeze::View(group, reply) => self.view(group, reply),
                 AfterFreeze::Persist(installing) => self.persist(installing),
+                AfterFreeze::Reset(group, rows, reply) => {
+                    self.resetting.push((self.last_token + 1, reply));
+                    self.persist(None);
+                    let life = GroupLife {
+                        generation: rows,
+                        epochs: Vec::new(),
+                        marks: LiveMarks::default(),
+                    };
+                    if let Some((_, lives)) = self.lives.back_mut() {
+                        lives.push((group, life));
+                    }
+                }
             }
         }
         true
@@ -474,11 +575,14 @@ impl<S: ApplySink> Applier<S> {
             return reply(Err(format!("the state of {group} has failed")));
         };
         let (applied, from) = (machine.index(), generation_prefix(group, hosted.rows));
+        let membership = hosted.membership.clone();
         self.last_token += 1;
         let id = self.last_token;
         let to = prefix_end(&from);
         self.sink.submit(Command::View {
-            reply: Box::new(move |rows| reply(Ok(View { id, applied, from, to, rows }))),
+            reply: Box::new(move |rows| {
+                reply(Ok(View { id, applied, membership, from, to, rows }));
+            }),
         });
     }
 
@@ -512,6 +616,13 @@ impl<S: ApplySink> Applier<S> {
         let (done, waiting) =
             std::mem::take(&mut self.installing).into_iter().partition(|one| one.0 <= token);
         self.installing = waiting;
+        let (done_resets, waiting) =
+            std::mem::take(&mut self.resetting).into_iter().partition(|one| one.0 <= token);
+        self.resetting = waiting;
+        for (_, reply) in done_resets {
+            self.live.count_forgotten();
+            reply(Ok(()));
+        }
         for (_, installing) in done {
             let Installing { group, generation, meta, reply } = installing;
             let machine = self.groups.get(&group).and_then(|hosted| hosted.machine.as_ref());
@@ -521,6 +632,38 @@ impl<S: ApplySink> Applier<S> {
             });
         }
         self.sink.persisted(groups);
+    }
+
+    /// A life of the rows that never had any takes the place of all that there are: the compaction
+    /// filter may drop those once that is on disk.
+    fn reset(
+        &mut self,
+        group: GroupId,
+        newest_rows: RowGeneration,
+        reply: Reply<Result<(), String>>,
+    ) {
+        let hosted = self.groups.remove(&group);
+        if let Some(hosted) = hosted {
+            self.overlay.discard(&generation_prefix(group, hosted.rows), group);
+        }
+        let known = self.trusted(|overlay| {
+            let Some(known) = control(group, overlay)? else { return Ok(None) };
+            let live = newest_rows.max(RowGeneration(known.generation));
+            Ok(Some(self::newest_rows(group, live, overlay)))
+        });
+        let newest = match known {
+            Ok(Some(newest)) => newest,
+            Ok(None) => return reply(Ok(())),
+            Err(trouble) => return reply(Err(trouble)),
+        };
+        let Some(next) = newest.0.checked_add(1) else {
+            return reply(Err(format!("{group} has used up the lives of its rows")));
+        };
+        let blank =
+            Control { generation: next, installed: None, membership: Membership::default() };
+        set_control(group, &blank, &mut self.overlay);
+        self.overlay.end_step(group, Index(0));
+        self.after_freeze.push(AfterFreeze::Reset(group, RowGeneration(next), reply));
     }
 
     /// All rows of the snapshot have gone to the state thread, in its bulk lane; a fence brings the
@@ -554,13 +697,15 @@ impl<S: ApplySink> Applier<S> {
         // Rows of the old life that are not written yet need never be.
         self.overlay.discard(&generation_prefix(group, hosted.rows), group);
         hosted.machine = Some(machine);
+        hosted.holdings = None;
         hosted.rows = rows;
         hosted.installed = Some(installing.meta.clone());
+        hosted.membership = installing.meta.membership.clone();
         hosted.dirty = true;
         hosted.news = true;
-        let control = Control { generation: rows.0, installed: Some(installing.meta.clone()) };
-        set_control(group, &control, &mut self.overlay);
+        set_control(group, &hosted.control(), &mut self.overlay);
         self.overlay.end_step(group, installing.meta.index);
+        self.touch(group);
         self.after_freeze.push(AfterFreeze::Persist(Some(installing)));
     }
 }

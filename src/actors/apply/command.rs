@@ -2,13 +2,15 @@
 
 use crate::actors::group::event::{Applied, ApplyItem, ReplyTo};
 use crate::actors::snapshots::View;
-use crate::ids::{Generation, GroupId, Index};
+use crate::ids::{Epoch, Generation, GroupId, Index};
 use crate::kv::Genesis;
+use crate::kv::migration::Moves;
 use crate::net::message::Answer;
-use crate::raft::SnapshotMeta;
+use crate::raft::{Membership, SnapshotMeta};
 use crate::rows::RowGeneration;
-use crate::shard::Table;
+use crate::shard::{BucketRange, OwnerClaim, Table};
 use crate::store::state::{BatchNumber, Command};
+use crate::time::MonoMillis;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ pub struct Opened {
     pub newest_rows: RowGeneration,
     /// The snapshot it began with, if it did.
     pub installed: Option<SnapshotMeta>,
+    /// The group's membership as the newest entry applied leaves it.
+    pub membership: Membership,
 }
 
 /// An answer that may be given on the apply or the state thread.
@@ -48,6 +52,8 @@ pub enum ApplyCommand {
         generation: Generation,
         /// The state if there is none yet.
         birth: Birth,
+        /// The group's membership then.
+        founders: Membership,
         /// Where it stands.
         reply: Reply<Result<Opened, String>>,
     },
@@ -91,6 +97,16 @@ pub enum ApplyCommand {
         /// It is the state, synced.
         reply: Reply<Result<(SnapshotMeta, Applied), String>>,
     },
+    /// Forget all rows of a group, for a replica that is no more, or is about to be born anew. Where there
+    /// are none nothing happens.
+    Reset {
+        /// The group.
+        group: GroupId,
+        /// No rows of it were ever written to a later life than this.
+        newest_rows: RowGeneration,
+        /// It is forgotten, synced.
+        reply: Reply<Result<(), String>>,
+    },
     /// Get everything applied so far onto the disk, and say so by [`ApplySink::persisted`].
     Persist,
     /// From the state thread: batches are written.
@@ -109,6 +125,7 @@ impl fmt::Debug for ApplyCommand {
             Self::View { .. } => "View",
             Self::Ingest { .. } => "Ingest",
             Self::Install { .. } => "Install",
+            Self::Reset { .. } => "Reset",
             Self::Persist => "Persist",
             Self::Written(_) => "Written",
             Self::Persisted(..) => "Persisted",
@@ -130,12 +147,40 @@ pub struct Stats {
     pub sessions: u64,
 }
 
+/// What a data group owns and what moves, as one replica has applied it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// The buckets that the group serves, as runs of one epoch.
+    pub owned: Vec<(BucketRange, Epoch)>,
+    /// What it remembers of its moves.
+    pub moves: Moves,
+}
+
+impl Holdings {
+    /// What the group owns and the table does not say.
+    #[must_use]
+    pub fn claims(&self, group: GroupId, table: &Table) -> Vec<OwnerClaim> {
+        let is_news = |range: BucketRange, epoch: Epoch| {
+            let actual = |bucket| table.owners.get(bucket).actual;
+            range.buckets().any(|bucket| actual(bucket).is_none_or(|known| known.epoch < epoch))
+        };
+        let news = self.owned.iter().filter(|(range, epoch)| is_news(*range, *epoch));
+        news.map(|(range, epoch)| OwnerClaim { range: *range, group, epoch: *epoch }).collect()
+    }
+}
+
 /// Where the apply thread's results go. Must not block.
 pub trait ApplySink: Send {
+    /// The time by the clock that leases are measured by, read now.
+    fn clock(&mut self) -> MonoMillis;
     /// Replies for their askers.
     fn answers(&mut self, answers: Vec<(ReplyTo, Answer)>);
     /// Entries of a group are applied.
     fn applied(&mut self, group: GroupId, applied: Applied, stats: Stats);
+    /// What a data group owns, or what moves, has changed. Told again if it is not taken.
+    fn holdings(&mut self, _group: GroupId, _holdings: Holdings) -> bool {
+        true
+    }
     /// The config table has a new version.
     fn table(&mut self, table: &Arc<Table>);
     /// The state of these groups up to these entries is on disk.
@@ -150,6 +195,8 @@ pub trait ApplySink: Send {
     fn submit(&mut self, command: Command);
     /// Called once a turn: try again what the state thread had no room for.
     fn pump(&mut self);
+    /// So many units of reads were refused because their lease had ended.
+    fn leases_ended(&mut self, _units: usize) {}
     /// Counts for the metrics.
     fn worked(&mut self, entries: u64, commands: u64, overlay_bytes: usize);
 }

@@ -4,6 +4,7 @@
 //! that covers it. What it does not know, it keeps.
 
 use crate::ids::{Bucket, Epoch, GroupId};
+use crate::kv::migration::LiveMarks;
 use crate::rows::{RowGeneration, home};
 use std::collections::BTreeMap;
 use std::sync::RwLock;
@@ -23,6 +24,8 @@ pub struct GroupLife {
     pub generation: RowGeneration,
     /// Rows of earlier epochs are forgotten, by bucket.
     pub epochs: Vec<Epoch>,
+    /// Which moves have marks that are not forgotten.
+    pub marks: LiveMarks,
 }
 
 impl Live {
@@ -33,6 +36,11 @@ impl Live {
             self.changes.fetch_add(1, Ordering::Relaxed);
         }
         groups.insert(group, life);
+    }
+
+    /// All rows of a group were forgotten, whether or not its life was ever published here.
+    pub fn count_forgotten(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Grows whenever something was forgotten.
@@ -54,6 +62,9 @@ impl Live {
         if home.generation != life.generation {
             return home.generation < life.generation;
         }
+        if let Some(number) = home.marks {
+            return life.marks.forgotten(number);
+        }
         home.bucket.is_some_and(|(Bucket(bucket), epoch)| {
             life.epochs.get(usize::from(bucket)).is_some_and(|live| epoch < *live)
         })
@@ -63,7 +74,7 @@ impl Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::{bucket_prefix, meta_key};
+    use crate::rows::{bucket_prefix, marks_prefix, meta_key};
 
     #[test]
     fn only_what_is_older_than_the_living_is_forgotten() {
@@ -73,12 +84,16 @@ mod tests {
             bucket_prefix(group, RowGeneration(generation), Bucket(bucket), Epoch(epoch))
         };
         assert!(!live.forgotten(&row(1, 0, 0)), "an unknown group is kept");
-        live.publish(group, GroupLife { generation, epochs: vec![Epoch(0), Epoch(5)] });
+        let marks = LiveMarks { last: 4, open: vec![2] };
+        live.publish(group, GroupLife { generation, epochs: vec![Epoch(0), Epoch(5)], marks });
         assert!(live.forgotten(&row(1, 0, 9)), "an earlier generation");
         assert!(!live.forgotten(&row(3, 0, 0)), "a snapshot on its way in");
         assert!(!live.forgotten(&row(2, 0, 0)) && live.forgotten(&row(2, 1, 4)));
         assert!(!live.forgotten(&row(2, 1, 5)) && !live.forgotten(&row(2, 2, 0)));
         assert!(!live.forgotten(&meta_key(group, RowGeneration(0), b"control")));
         assert!(live.forgotten(&meta_key(group, RowGeneration(1), b"applied")));
+        let mark = |number| marks_prefix(group, generation, number);
+        assert!(live.forgotten(&mark(1)) && live.forgotten(&mark(4)), "moves that are over");
+        assert!(!live.forgotten(&mark(2)) && !live.forgotten(&mark(5)), "open, or not begun");
     }
 }

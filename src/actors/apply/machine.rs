@@ -1,13 +1,14 @@
 //! The two kinds of state machines behind one face.
 
-use super::command::{Birth, Stats};
+use super::command::{Birth, Holdings, Stats};
 use super::live::GroupLife;
 use crate::actors::group::event::Applied;
 use crate::codec;
 use crate::ids::{Generation, GroupId, Index};
+use crate::kv::migration::LiveMarks;
 use crate::kv::{self, Reply, ReplyError};
 use crate::net::message::Work;
-use crate::raft::SnapshotMeta;
+use crate::raft::{Membership, SnapshotMeta};
 use crate::rows::{RowGeneration, Rows, generation_prefix, meta_key, prefix_end};
 use crate::shard::{ConfigMachine, ConfigQuery, Table};
 use crate::time::UnixMillis;
@@ -21,27 +22,29 @@ pub(super) enum Machine {
     Keys(Box<kv::Machine>),
 }
 
-/// The group's control row: which life of its rows is the state.
+/// The group's control row: which life of its rows is the state. It is written in one batch with the
+/// applied index that it belongs to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Control {
     pub(super) generation: u32,
     pub(super) installed: Option<SnapshotMeta>,
+    /// The group's membership as the state's newest entry leaves it.
+    pub(super) membership: Membership,
 }
 
 /// The first life of a replica's rows.
-const FIRST: RowGeneration = RowGeneration(1);
+pub(super) const FIRST: RowGeneration = RowGeneration(1);
 
 fn control_key(group: GroupId) -> Vec<u8> {
     meta_key(group, RowGeneration(0), b"control")
 }
 
-/// Reads which life of a group's rows is the state.
-pub(super) fn control(group: GroupId, rows: &impl Rows) -> Result<Control, String> {
-    match rows.get(&control_key(group)) {
-        None => Ok(Control { generation: FIRST.0, installed: None }),
-        Some(bytes) => codec::decode(&bytes)
-            .map_err(|error| format!("the control row of {group} is damaged: {error}")),
-    }
+/// Reads which life of a group's rows is the state; `None` if there is no state.
+pub(super) fn control(group: GroupId, rows: &impl Rows) -> Result<Option<Control>, String> {
+    let row = rows.get(&control_key(group));
+    row.map(|bytes| codec::decode(&bytes))
+        .transpose()
+        .map_err(|error| format!("the control row of {group} is damaged: {error}"))
 }
 
 /// The newest life, not before `live`, that any row of the group belongs to.
@@ -119,7 +122,7 @@ impl Machine {
             Self::Config(machine) => {
                 let replies =
                     machine.apply(rows, index, payload).map_err(|error| error.to_string())?;
-                Ok(replies.iter().map(|reply| Reply::Bulk(codec::encode(reply).into())).collect())
+                Ok(replies.iter().map(Reply::encoded).collect())
             }
             Self::Keys(machine) => {
                 machine.apply(rows, index, payload).map_err(|error| error.to_string())
@@ -132,12 +135,15 @@ impl Machine {
             (Self::Keys(machine), Work::Keys(asks)) => {
                 machine.read_all(rows, asks.iter().map(|ask| &ask.command), now)
             }
+            (Self::Keys(machine), Work::Look(look)) => {
+                vec![Reply::encoded(&machine.look(rows, look))]
+            }
             (Self::Config(machine), Work::Query(bytes)) => {
                 let reply = codec::decode::<ConfigQuery>(bytes)
                     .map_err(|error| error.to_string())
                     .and_then(|query| machine.read(rows, &query).map_err(|e| e.to_string()));
                 vec![match reply {
-                    Ok(reply) => Reply::Bulk(codec::encode(&reply).into()),
+                    Ok(reply) => Reply::encoded(&reply),
                     Err(trouble) => ReplyError::err(trouble).into(),
                 }]
             }
@@ -168,11 +174,28 @@ impl Machine {
     }
 
     pub(super) fn life(&self, generation: RowGeneration) -> GroupLife {
-        let epochs = match self {
-            Self::Config(_) => Vec::new(),
-            Self::Keys(machine) => machine.live_epochs(),
+        let (epochs, marks) = match self {
+            Self::Config(_) => (Vec::new(), LiveMarks::default()),
+            Self::Keys(machine) => (machine.live_epochs(), machine.live_marks()),
         };
-        GroupLife { generation, epochs }
+        GroupLife { generation, epochs, marks }
+    }
+
+    /// Grows with every change of its holdings in this life of the machine.
+    pub(super) fn holdings_revision(&self) -> Option<u64> {
+        match self {
+            Self::Config(_) => None,
+            Self::Keys(machine) => Some(machine.moves_revision()),
+        }
+    }
+
+    pub(super) fn holdings(&self) -> Option<Holdings> {
+        match self {
+            Self::Config(_) => None,
+            Self::Keys(machine) => {
+                Some(Holdings { owned: machine.owned_runs(), moves: machine.moves().clone() })
+            }
+        }
     }
 
     pub(super) fn table(&self) -> Option<&Arc<Table>> {

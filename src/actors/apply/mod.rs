@@ -15,6 +15,6 @@ mod tests;
 mod thread;
 
 pub use applier::Applier;
-pub use command::{ApplyCommand, ApplySink, Birth, Opened, Stats};
+pub use command::{ApplyCommand, ApplySink, Birth, Holdings, Opened, Stats};
 pub use live::Live;
 pub use thread::{ApplyInbox, ApplyThread};

@@ -2,11 +2,11 @@
 
 use super::{Applier, ApplyCommand, ApplySink, Birth, Live, Opened, Stats};
 use crate::actors::group::event::{Applied, ApplyItem, ConfirmedRead, ReplyTo, Route};
-use crate::ids::{Bucket, Generation, GroupId, Index, Term};
+use crate::ids::{Bucket, Generation, GroupId, Index, NodeId, Term};
 use crate::kv::{Command as Keys, EntryBuilder, Genesis, Reply, SessionLimits};
 use crate::limits;
 use crate::net::message::{Answer, Ask, Outcome, Refusal, UnitId, Work};
-use crate::raft::{Entry, EntryKind, SnapshotMeta};
+use crate::raft::{ChangeKind, Entry, EntryKind, Membership, MembershipChange, SnapshotMeta};
 use crate::rows::{RowGeneration, generation_prefix};
 use crate::shard::Table;
 use crate::store::state::{
@@ -81,6 +81,7 @@ impl StateStore for Flaky {
 
 #[derive(Default)]
 struct Heard {
+    clock: MonoMillis,
     answers: Vec<(ReplyTo, Answer)>,
     applied: Vec<(GroupId, Index)>,
     failed: Vec<GroupId>,
@@ -91,6 +92,10 @@ struct Heard {
 struct Ear(Arc<Mutex<Heard>>);
 
 impl ApplySink for Ear {
+    fn clock(&mut self) -> MonoMillis {
+        self.0.lock().unwrap().clock
+    }
+
     fn answers(&mut self, mut answers: Vec<(ReplyTo, Answer)>) {
         self.0.lock().unwrap().answers.append(&mut answers);
     }
@@ -119,6 +124,7 @@ impl ApplySink for Ear {
 struct Bench {
     store: Arc<Flaky>,
     ear: Ear,
+    live: Arc<Live>,
     applier: Applier<Ear>,
     now: u64,
 }
@@ -127,8 +133,9 @@ impl Bench {
     fn on(store: Arc<Flaky>) -> Self {
         let ear = Ear::default();
         let overlay = Overlay::new(store.clone());
-        let applier = Applier::new(overlay, Arc::new(Live::default()), ear.clone());
-        Self { store, ear, applier, now: 0 }
+        let live = Arc::new(Live::default());
+        let applier = Applier::new(overlay, live.clone(), ear.clone());
+        Self { store, ear, live, applier, now: 0 }
     }
 
     fn turn(&mut self, commands: Vec<ApplyCommand>) {
@@ -147,7 +154,8 @@ impl Bench {
             sessions: SessionLimits { sessions: 10, replies: 10, bytes: 1_000 },
         };
         let birth = Birth::Keys(Box::new(genesis));
-        self.turn(vec![ApplyCommand::Open { group, generation: LIFE, birth, reply }]);
+        let founders = Membership::of_voters([NodeId(1)]);
+        self.turn(vec![ApplyCommand::Open { group, generation: LIFE, birth, founders, reply }]);
         receive.try_recv().unwrap()
     }
 
@@ -233,6 +241,49 @@ fn a_state_that_cannot_be_read_is_not_overwritten() {
     assert_eq!(bench.open(ONE).unwrap().applied.index, Index(2), "and of the same one");
 }
 
+/// A learner comes, and something that cannot be made has no effect.
+fn changes(first: u64) -> Vec<(Entry, Vec<Route>)> {
+    [MembershipChange::one(ChangeKind::Learner, NodeId(2)), MembershipChange::leave()]
+        .into_iter()
+        .zip(first..)
+        .map(|(change, index)| {
+            let (kind, data) = (EntryKind::Membership, change.encode());
+            (Entry { index: Index(index), term: Term(1), kind, data }, Vec::new())
+        })
+        .collect()
+}
+
+#[test]
+fn the_membership_belongs_to_the_state() {
+    let store = Arc::new(Flaky::default());
+    let mut bench = Bench::on(store.clone());
+    let born = bench.open(ONE).unwrap().membership;
+    assert_eq!(born, Membership::of_voters([NodeId(1)]));
+    bench.work(ONE, vec![ApplyItem::Entries([vec![set(1, "a")], changes(2)].concat())]);
+    let changed = Membership { learners: vec![NodeId(2)], ..born.clone() };
+    assert_eq!(bench.open(ONE).unwrap().membership, changed);
+    let opened = Bench::on(store.clone()).open(ONE).unwrap();
+    assert_eq!((opened.applied.index, opened.membership), (Index(0), born), "nothing was stored");
+
+    bench.settle();
+    let opened = Bench::on(store).open(ONE).unwrap();
+    assert_eq!((opened.applied.index, opened.membership), (Index(3), changed));
+}
+
+#[test]
+fn a_state_that_fails_forgets_the_membership_with_the_rest() {
+    let store = Arc::new(Flaky::default());
+    let mut bench = Bench::on(store.clone());
+    let born = bench.open(ONE).unwrap().membership;
+    bench.settle();
+    bench.work(ONE, vec![ApplyItem::Entries(changes(1))]);
+    store.broken.store(true, Relaxed);
+    bench.work(ONE, vec![ApplyItem::Entries(vec![set(3, "a")])]);
+    store.broken.store(false, Relaxed);
+    let opened = bench.open(ONE).unwrap();
+    assert_eq!((opened.applied.index, opened.membership), (Index(0), born));
+}
+
 #[test]
 fn a_life_of_rows_that_was_begun_is_known_after_a_restart() {
     let store = Arc::new(Flaky::default());
@@ -265,9 +316,9 @@ fn a_read_that_fails_takes_no_other_answer_with_it() {
     let read = work(
         TWO,
         vec![
-            ApplyItem::Reads(reads, UnixMillis(1)),
+            ApplyItem::Reads { reads, clock: UnixMillis(1), until: None },
             ApplyItem::Entries(vec![set(1, "z")]),
-            ApplyItem::Reads(vec![read(23, "k")], UnixMillis(1)),
+            ApplyItem::Reads { reads: vec![read(23, "k")], clock: UnixMillis(1), until: None },
         ],
     );
     bench.turn(vec![write]);
@@ -279,6 +330,26 @@ fn a_read_that_fails_takes_no_other_answer_with_it() {
     // What stood behind it in line is told as much as is known.
     assert_eq!(outcomes[3..], [(1, Outcome::Unknown), (23, not_done())]);
     assert_eq!(bench.ear.0.lock().unwrap().failed, [TWO]);
+}
+
+#[test]
+fn a_read_by_lease_is_not_answered_once_the_lease_has_ended() {
+    let mut bench = Bench::on(Arc::new(Flaky::default()));
+    bench.open(ONE).unwrap();
+    bench.settle();
+    let reads = |unit| ApplyItem::Reads {
+        reads: vec![read(unit, "k")],
+        clock: UnixMillis(1),
+        until: Some(MonoMillis(700)),
+    };
+    let clock = |bench: &Bench, millis| bench.ear.0.lock().unwrap().clock = MonoMillis(millis);
+    clock(&bench, 699);
+    bench.work(ONE, vec![reads(1)]);
+    // The turn began in time, but the answer was not ready in time.
+    clock(&bench, 700);
+    bench.work(ONE, vec![reads(2)]);
+    let late = Outcome::NotDone(Refusal::NotLeader(None));
+    assert_eq!(bench.outcomes(), [(1, Outcome::Done(vec![Reply::Nil])), (2, late)]);
 }
 
 #[test]
@@ -307,7 +378,10 @@ fn apply_stops_between_entries_while_the_store_is_behind() {
     let entries = (1..=last.0).map(grow).collect();
     bench.work(
         ONE,
-        vec![ApplyItem::Entries(entries), ApplyItem::Reads(vec![read(99, "1")], UnixMillis(1))],
+        vec![
+            ApplyItem::Entries(entries),
+            ApplyItem::Reads { reads: vec![read(99, "1")], clock: UnixMillis(1), until: None },
+        ],
     );
     let newest = |bench: &Bench| bench.ear.0.lock().unwrap().applied.last().map(|one| one.1);
     assert!(newest(&bench).is_some_and(|index| index < Index(10)), "{:?}", newest(&bench));
@@ -352,4 +426,35 @@ fn a_snapshot_for_an_earlier_life_of_the_replica_is_refused() {
         })
         .unwrap();
     assert_eq!(found, 0);
+}
+
+#[test]
+fn rows_that_are_forgotten_stay_so_and_the_next_life_begins_with_none() {
+    let store = Arc::new(Flaky::default());
+    let mut bench = Bench::on(store.clone());
+    let reset = |bench: &mut Bench, group, newest: u32| {
+        let (send, receive) = mpsc::channel();
+        let reply = Box::new(move |done| send.send(done).unwrap());
+        let newest_rows = RowGeneration(newest);
+        bench.turn(vec![ApplyCommand::Reset { group, newest_rows, reply }]);
+        receive
+    };
+    assert_eq!(reset(&mut bench, TWO, 0).try_recv(), Ok(Ok(())), "there is nothing");
+    bench.open(ONE).unwrap();
+    bench.work(ONE, vec![ApplyItem::Entries(vec![set(1, "a")])]);
+    bench.settle();
+    bench.work(ONE, vec![ApplyItem::Entries(vec![set(2, "b")])]);
+    let done = reset(&mut bench, ONE, 4);
+    assert!(done.try_recv().is_err(), "not before it is synced");
+    bench.settle();
+    // The bench's state thread does not say that it has persisted.
+    bench.turn(vec![ApplyCommand::Persisted(1, Vec::new())]);
+    assert_eq!(done.try_recv(), Ok(Ok(())));
+    assert_eq!(bench.live.changes(), 1, "its space may come back, though it was never published");
+    for bench in [&mut bench, &mut Bench::on(store.clone())] {
+        let opened = bench.open(ONE).unwrap();
+        assert_eq!(opened.applied.index, Index(0));
+        assert_eq!(opened.row_generation, RowGeneration(5));
+        assert_eq!(opened.membership, Membership::default(), "nobody lets it vote");
+    }
 }

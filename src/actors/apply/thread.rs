@@ -4,6 +4,8 @@ use super::applier::Applier;
 use super::command::{ApplyCommand, ApplySink, Birth, Opened};
 use crate::actors::supervision::guarded;
 use crate::ids::{Generation, GroupId};
+use crate::raft::Membership;
+use crate::rows::RowGeneration;
 use crate::time::MonoMillis;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -69,12 +71,27 @@ impl ApplyInbox {
         group: GroupId,
         generation: Generation,
         birth: Birth,
+        founders: Membership,
     ) -> Result<Opened, String> {
         let (send, receive) = tokio::sync::oneshot::channel();
         let reply = Box::new(move |opened| {
             let _ = send.send(opened);
         });
-        self.push(ApplyCommand::Open { group, generation, birth, reply });
+        self.push(ApplyCommand::Open { group, generation, birth, founders, reply });
+        receive.await.map_err(|_| "the apply thread has stopped".to_owned())?
+    }
+
+    /// Forgets all rows of a group that has no driver; `newest_rows` is the newest life that a snapshot of it
+    /// was ever written to. Resolves when that is synced.
+    ///
+    /// # Errors
+    /// When the state cannot be read, or the thread has stopped.
+    pub async fn reset(&self, group: GroupId, newest_rows: RowGeneration) -> Result<(), String> {
+        let (send, receive) = tokio::sync::oneshot::channel();
+        let reply = Box::new(move |done| {
+            let _ = send.send(done);
+        });
+        self.push(ApplyCommand::Reset { group, newest_rows, reply });
         receive.await.map_err(|_| "the apply thread has stopped".to_owned())?
     }
 

@@ -6,56 +6,84 @@
 //! completions of this node's own threads are always accepted, since their number is bounded by
 //! the work handed out.
 
+mod figures;
+
+use super::caretaker::Wish;
 use super::driver::Driver;
+use super::era::Line;
 use super::event::{Applied, ApplyItem, Effects, Event, Lead, Now};
-use super::intake::{Intake, IntakeStep};
+use super::intake::Intake;
 use super::payload::PayloadKind;
 use super::recovered::{goes_with, restored};
+use super::recovery::Standing;
 use crate::actors::apply::{ApplyCommand, ApplyInbox, Birth, Opened};
 use crate::actors::metrics::GroupMetrics;
-use crate::actors::outbox::Outbox;
+use crate::actors::outbox::{Outbox, Speaker};
 use crate::actors::shared::{Board, Shared};
 use crate::actors::snapshots;
 use crate::actors::supervision::{Restarts, guarded};
-use crate::ids::{Generation, GroupId, NodeId};
+use crate::ids::{Era, Generation, GroupId, Incarnation, NodeId};
 use crate::limits;
-use crate::net::message::{Answer, GroupStatus, Outcome, Refusal, ReplicaProgress, SnapshotFrame};
-use crate::raft::{self, ProgressState, Raft, Role, SnapshotMeta};
+use crate::net::message::{Answer, GroupStatus, Outcome, PeerMessage, Refusal, SnapshotFrame};
+use crate::raft::{self, Raft, Role, SnapshotMeta};
 use crate::rows::RowGeneration;
-use crate::store::wal::RecoveredGroup;
+use crate::shard::Table;
+use crate::store::wal::{self, RecoveredGroup};
 use crate::time::{MonoMillis, UnixMillis};
 use actix::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// What a group actor is sent.
 #[derive(Debug)]
 pub enum GroupMessage {
     /// For the driver.
     Event(Event),
+    /// Messages of a peer.
+    Peer {
+        /// Its node.
+        from: NodeId,
+        /// The era of the group that it speaks from.
+        era: Era,
+        /// The disk by which its replica is known.
+        disk: Incarnation,
+        /// What it says.
+        messages: Vec<raft::Message>,
+    },
+    /// A peer says that the group was recovered without this replica, and who leads it.
+    LeftBehind(Era, Option<NodeId>),
+    /// How does it stand, should it have to go on alone?
+    Stand(oneshot::Sender<Option<Standing>>),
+    /// Go on alone, standing as this token says, in this era.
+    Recover(String, Era, oneshot::Sender<Result<(), String>>),
     /// A frame of a snapshot transfer, from a peer.
     Snapshot(NodeId, SnapshotFrame),
     /// A snapshot received here is installed in the state store; now the log must say so.
     Installed(Generation, Arrival, Result<(SnapshotMeta, Applied), String>),
-    /// A view of the state is ready to be sent to a peer.
-    View(raft::SnapshotNeeded, Generation, Result<snapshots::View, String>),
+    /// A view of the state is ready to be sent to a peer, whose turn it is.
+    View(raft::SnapshotNeeded, Generation, Result<snapshots::View, String>, OwnedSemaphorePermit),
     /// The state machine failed; it is opened again with the replica.
     StateFailed(Generation, String),
     /// How is it going?
     Status(oneshot::Sender<Option<GroupStatus>>),
+    /// The replica with this disk does not belong to its group any more: a majority has said so.
+    Farewell(Incarnation),
     /// Panic, so that the restart can be seen to work; only with debug commands on.
     Panic,
+    /// A chunk of a snapshot, written to this life of the rows, is in the store.
+    Stored(Generation, RowGeneration, u64),
 }
 
 /// Which snapshot has come in.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    from: NodeId,
-    view: u64,
-    sequence: u64,
-    rows: RowGeneration,
+    pub(super) from: NodeId,
+    pub(super) view: u64,
+    pub(super) taken: u64,
+    pub(super) rows: RowGeneration,
 }
 
 impl Message for GroupMessage {
@@ -79,8 +107,10 @@ pub struct GroupSeed {
     pub birth: Birth,
     /// This node should lead the group.
     pub preferred: bool,
-    /// Its members at birth.
+    /// Its members at birth, if this disk is among them; else none.
     pub founders: raft::Membership,
+    /// The node's disk.
+    pub disk: Incarnation,
     /// The node.
     pub shared: Arc<Shared>,
     /// The log thread.
@@ -89,28 +119,40 @@ pub struct GroupSeed {
     pub apply: ApplyInbox,
     /// What it publishes.
     pub board: Arc<Board>,
-    /// The log has lost what this replica may have promised: it takes no part.
-    pub silent: bool,
+    /// It is a copy for reading, and no member.
+    pub observer: bool,
 }
 
 /// See the module's first lines.
 pub struct GroupActor {
-    seed: GroupSeed,
+    pub(super) seed: GroupSeed,
     outbox: Outbox,
-    metrics: GroupMetrics,
-    generation: Generation,
-    core: Option<Core>,
+    pub(super) metrics: GroupMetrics,
+    pub(super) generation: Generation,
+    pub(super) core: Option<Core>,
     restarts: Restarts,
     pause: Option<Duration>,
     effects: Effects,
     /// The newest life of rows that a snapshot was ever written to: it may be on its way to the
     /// store still when the driver is built anew.
-    newest_rows: RowGeneration,
+    pub(super) newest_rows: RowGeneration,
     last_tick: Option<MonoMillis>,
+    /// The Raft clock, while the replica is awake.
+    ticking: Option<SpawnHandle>,
+    /// Ticks until the metrics are published again.
+    metrics_in: u32,
     /// Work was handed to the apply thread since the last tick that did not wake it.
     apply_unhurried: bool,
     /// The median of the voters' clocks, and when it was taken.
     median: Option<(MonoMillis, Option<UnixMillis>)>,
+    /// It is being destroyed, or is.
+    gone: bool,
+    /// The group's era.
+    pub(super) line: Line,
+    /// An era that was told before this replica knew its own.
+    pub(super) heard_era: Option<Era>,
+    /// When peers of an earlier era were last told so.
+    pub(super) told_era: BTreeMap<NodeId, MonoMillis>,
 }
 
 /// The median of the voters' clocks is taken anew after this, milliseconds; until then it goes on by itself.
@@ -120,11 +162,20 @@ const MEDIAN_MILLIS: u64 = 5;
 const UNHURRIED_BYTES_MAX: usize = 64 * 1024;
 
 /// What a panic throws away.
-struct Core {
-    driver: Driver,
+pub(super) struct Core {
+    pub(super) driver: Driver,
+    line: Line,
     voters: Vec<NodeId>,
-    intake: Intake,
-    opened: Opened,
+    pub(super) intake: Intake,
+    pub(super) opened: Opened,
+    /// The disk by which the replica is known to its group.
+    disk: Incarnation,
+}
+
+impl Core {
+    fn belongs(&self, own: NodeId) -> bool {
+        self.driver.membership().holds(own, self.disk)
+    }
 }
 
 impl GroupActor {
@@ -143,8 +194,14 @@ impl GroupActor {
             effects: Effects::default(),
             newest_rows: RowGeneration(0),
             last_tick: None,
+            ticking: None,
+            metrics_in: 0,
             apply_unhurried: false,
             median: None,
+            gone: false,
+            line: Line::Unknown,
+            heard_era: None,
+            told_era: BTreeMap::new(),
         }
     }
 
@@ -159,8 +216,8 @@ impl GroupActor {
 
     /// Builds the driver from what is on disk. First both threads finish the dead generation's work, so
     /// that nothing it promised can come to light afterwards.
-    fn rebuild(&mut self, context: &mut Context<Self>) {
-        if self.seed.silent || self.seed.board.failed.load(Relaxed) {
+    pub(super) fn rebuild(&mut self, context: &mut Context<Self>) {
+        if self.gone || self.seed.board.failed.load(Relaxed) {
             return;
         }
         self.generation.0 += 1;
@@ -172,6 +229,12 @@ impl GroupActor {
             }
             match built {
                 Ok(Ok(core)) => actor.begin(core, context),
+                Ok(Err(BuildError::Forgotten(disk))) => actor.fall_silent(disk),
+                Ok(Err(BuildError::LeftBehind(era, disk))) => {
+                    actor.end_in(era, None, context);
+                    actor.seed.board.set_disk(disk);
+                    actor.seed.shared.lead_changes.fetch_add(1, Relaxed);
+                }
                 Ok(Err(BuildError::Final(trouble))) => {
                     tracing::error!(group = %actor.seed.group, "the replica cannot start: {trouble}");
                     actor.seed.board.failed.store(true, Relaxed);
@@ -197,10 +260,28 @@ impl GroupActor {
             voters = ?status.membership.voters.iter().map(|v| v.0).collect::<Vec<_>>(),
             "replica is up"
         );
-        self.seed.board.publish(core.driver.lead());
+        self.seed.board.belongs.store(core.belongs(self.seed.shared.node), Relaxed);
+        self.set_line(core.line);
+        // Nobody speaks for it before all that is known, and the poller looks when a lead is published.
+        self.seed.board.set_disk(core.disk);
+        self.publish(core.driver.lead());
         self.core = Some(core);
         self.median = None;
+        if let Some(era) = self.heard_era.take() {
+            self.left_behind(era, None, context);
+        }
+        self.keep_time(context);
+        let health = self.seed.shared.health();
+        self.run(Event::Health { health, spread_ticks: 1 }, context);
+        if let Some(routing) = self.seed.shared.routing()
+            && let Some(wish) = wish_for(routing.table(), self.seed.group)
+        {
+            self.run(Event::Wish(wish), context);
+        }
         // What it was not told while it was built.
+        if let Some(helpers) = self.helpers() {
+            self.run(helpers, context);
+        }
         if self.seed.shared.disk_low.load(Relaxed) {
             self.run(Event::DiskLow(true), context);
         }
@@ -214,13 +295,72 @@ impl GroupActor {
         }
     }
 
-    fn died(&mut self, words: &str, context: &mut Context<Self>) {
+    /// The group's helpers, as the newest table names them.
+    fn helpers(&self) -> Option<Event> {
+        let routing = self.seed.shared.routing()?;
+        let info = routing.table().groups.get(&self.seed.group)?;
+        let (observers, secretaries) = (info.observers.clone(), info.secretaries.clone());
+        Some(Event::Helpers { observers, secretaries })
+    }
+
+    /// Its disk has forgotten what it promised: it takes no part until its group has let it go.
+    fn fall_silent(&mut self, disk: Incarnation) {
+        tracing::error!(
+            group = %self.seed.group,
+            "the log is damaged, and this replica may have forgotten what it promised: it stays silent until \
+             its group, by a majority without it, has removed it; then it begins anew and gets all data again"
+        );
+        let board = &self.seed.board;
+        board.belongs.store(false, Relaxed);
+        board.forgotten.store(true, Relaxed);
+        board.failed.store(true, Relaxed);
+        board.set_disk(disk);
+        self.seed.shared.lead_changes.fetch_add(1, Relaxed);
+    }
+
+    /// Its group has let it go: a death record, so that it never takes part again, and then the rows.
+    fn destroy(&mut self, disk: Incarnation, context: &mut Context<Self>) {
+        if self.gone || self.seed.board.disk() != Some(disk) {
+            return;
+        }
+        tracing::info!(group = %self.seed.group, "the group goes on without this replica: it is destroyed");
+        self.gone = true;
         if let Some(mut core) = self.core.take() {
             self.abandon(&mut core.driver);
         }
+        self.stop_time(context);
+        self.generation.0 += 1;
+        let (seed, generation, newest_rows) =
+            (self.seed.clone(), self.generation, self.newest_rows);
+        let destroying = async move {
+            seed.log.died(seed.group, generation).await?;
+            // The apply thread has done with whatever this life handed to it before.
+            seed.apply.reset(seed.group, newest_rows).await
+        };
+        let destroying = destroying.into_actor(self).map(|done, actor, context| {
+            match done {
+                Ok(()) => actor.seed.shared.remove_replica(actor.seed.group),
+                Err(trouble) => {
+                    let group = actor.seed.group;
+                    tracing::error!(%group, "the replica is not destroyed yet: {trouble}");
+                    actor.gone = false;
+                }
+            }
+            context.stop();
+        });
+        context.spawn(destroying);
+    }
+
+    pub(super) fn died(&mut self, words: &str, context: &mut Context<Self>) {
+        if let Some(mut core) = self.core.take() {
+            self.abandon(&mut core.driver);
+        }
+        self.seed.board.set_observes(false);
+        self.seed.shared.transfers.lead_lost(self.seed.group);
+        self.stop_time(context);
         self.metrics.restarts.increment(1);
         self.seed.board.restarts.fetch_add(1, Relaxed);
-        self.seed.board.publish(Lead {
+        self.publish(Lead {
             group: self.seed.group,
             role: Role::Follower,
             leader: None,
@@ -245,7 +385,7 @@ impl GroupActor {
     }
 
     /// Tells the units that wait for a driver that has failed what is known of them.
-    fn abandon(&mut self, driver: &mut Driver) {
+    pub(super) fn abandon(&mut self, driver: &mut Driver) {
         let effects = std::mem::take(&mut self.effects);
         let mut answers = effects.answers;
         for item in effects.apply {
@@ -256,7 +396,7 @@ impl GroupActor {
                         (route.to, Answer { unit: route.unit, outcome: Outcome::Unknown })
                     }));
                 }
-                ApplyItem::Reads(reads, _) => answers.extend(reads.into_iter().map(|read| {
+                ApplyItem::Reads { reads, .. } => answers.extend(reads.into_iter().map(|read| {
                     let outcome = Outcome::NotDone(Refusal::NoReplica);
                     (read.to, Answer { unit: read.unit, outcome })
                 })),
@@ -272,7 +412,7 @@ impl GroupActor {
         }
     }
 
-    fn run(&mut self, event: Event, context: &mut Context<Self>) {
+    pub(super) fn run(&mut self, event: Event, context: &mut Context<Self>) {
         let now = self.now();
         let Some(core) = &mut self.core else {
             self.refuse(event);
@@ -281,9 +421,65 @@ impl GroupActor {
         let effects = &mut self.effects;
         let handled = guarded(|| core.driver.handle(event, now, effects));
         match handled.and_then(|()| guarded(|| self.carry_out(context))) {
-            Ok(()) => {}
+            Ok(()) => {
+                self.seed.board.set_observes(core_observes(self.core.as_ref()));
+                self.keep_time(context);
+            }
             Err(panicked) => self.died(&format!("it panicked: {}", panicked.0), context),
         }
+    }
+
+    /// The clock runs exactly while the replica is awake: what sleeps has no timer, and costs nothing.
+    fn keep_time(&mut self, context: &mut Context<Self>) {
+        let Some(core) = &self.core else { return };
+        let shared = &self.seed.shared;
+        match (core.driver.is_asleep(), self.ticking) {
+            (false, None) => {
+                self.ticking = Some(context.run_interval(limits::TICK, Self::tick));
+                shared.awake.fetch_add(1, Relaxed);
+                shared.alarms.set(self.seed.group, None);
+            }
+            (true, Some(_)) if !core.driver.knows(&shared.health()) => {
+                // It was not told, because its mailbox was full.
+                let health = shared.health();
+                self.run(Event::Health { health, spread_ticks: 1 }, context);
+            }
+            (true, Some(_)) => {
+                self.stop_time(context);
+                if std::mem::take(&mut self.apply_unhurried) {
+                    self.seed.apply.hurry();
+                }
+                self.publish_metrics();
+                self.set_alarm();
+            }
+            // It was only looked at.
+            (true, None) => self.set_alarm(),
+            (false, Some(_)) => {}
+        }
+    }
+
+    pub(super) fn stop_time(&mut self, context: &mut Context<Self>) {
+        if let Some(ticking) = self.ticking.take() {
+            context.cancel_future(ticking);
+            self.seed.shared.awake.fetch_sub(1, Relaxed);
+        }
+    }
+
+    fn set_alarm(&mut self) {
+        let now = self.now();
+        let Some(core) = &self.core else { return };
+        self.seed.shared.alarms.set(self.seed.group, core.driver.wants_waking(now));
+    }
+
+    /// Tells who leads; the peers are told if it is this replica no more.
+    pub(super) fn publish(&self, lead: Lead) {
+        let (board, shared) = (&self.seed.board, &self.seed.shared);
+        if board.leads() && lead.role != Role::Leader {
+            let term = crate::ids::Term(board.term());
+            shared.watch().lead_ended(self.seed.group, term, shared.mono());
+        }
+        board.publish(lead);
+        shared.lead_changes.fetch_add(1, Relaxed);
     }
 
     fn now(&mut self) -> Now {
@@ -319,6 +515,13 @@ impl GroupActor {
         if self.core.is_some() {
             self.run(Event::Tick, context);
         }
+        self.metrics_in = self.metrics_in.saturating_sub(1);
+        if self.metrics_in == 0 {
+            self.metrics_in = limits::METRICS_TICKS;
+            if let Err(panicked) = guarded(|| self.publish_metrics()) {
+                self.died(&format!("it panicked: {}", panicked.0), context);
+            }
+        }
     }
 
     /// While there is no driver, clients are told so, and peers are left to send again.
@@ -331,7 +534,7 @@ impl GroupActor {
                 };
                 self.seed.shared.deliver(to, units.into_iter().map(answer).collect());
             }
-            Event::Peer(messages) => self.overhear(&messages),
+            Event::Peer(_, messages) => self.overhear(&messages),
             _ => {}
         }
     }
@@ -346,7 +549,7 @@ impl GroupActor {
             if leads && news && message.term.0 >= board.term() {
                 let (group, term) = (self.seed.group, message.term);
                 let leader = Some(message.from);
-                board.publish(Lead { group, role: Role::Follower, leader, term });
+                self.publish(Lead { group, role: Role::Follower, leader, term });
             }
         }
     }
@@ -356,7 +559,13 @@ impl GroupActor {
         let group = self.seed.group;
         if !effects.messages.is_empty() {
             self.metrics.messages_out.increment(effects.messages.len() as u64);
-            self.outbox.push(group, effects.messages);
+            let bytes: usize = effects.messages.iter().map(raft::Message::entry_bytes).sum();
+            if bytes > 0 {
+                self.metrics.append_bytes.increment(bytes as u64);
+            }
+            let own = self.core.as_ref().map(|core| core.disk);
+            let disk = own.filter(|disk| *disk != self.seed.disk);
+            self.outbox.push(Speaker { group, era: self.line.era(), disk }, effects.messages);
         }
         for write in effects.log {
             self.seed.log.submit(write);
@@ -377,6 +586,9 @@ impl GroupActor {
             self.seed.shared.deliver_all(effects.answers);
         }
         self.metrics.messages_rejected.increment(effects.rejected);
+        if effects.leased > 0 {
+            self.seed.shared.lease_reads_served.fetch_add(effects.leased, Relaxed);
+        }
         for alarm in effects.alarms {
             tracing::error!(%group, "a replica has forgotten what it promised: {alarm}");
         }
@@ -386,14 +598,43 @@ impl GroupActor {
         for fetch in effects.fetches {
             self.fetch(fetch, context);
         }
+        if let Some(membership) = effects.membership {
+            tracing::info!(%group, ?membership, "membership changed");
+            self.set_line(Line::In(self.line.era().max(membership.era)));
+            if let Some(core) = &mut self.core {
+                core.voters = membership.voters;
+                self.seed.board.belongs.store(core.belongs(self.seed.shared.node), Relaxed);
+                self.seed.shared.lead_changes.fetch_add(1, Relaxed);
+            }
+            self.median = None;
+        }
+        for (node, disk) in effects.farewells {
+            // Lost: it asks again.
+            let _ = self.seed.shared.peers.control(node, &PeerMessage::Farewell { group, disk });
+        }
+        for (offer, wanted) in effects.offers {
+            self.offered(&offer, wanted, context);
+        }
         if let Some(lead) = effects.lead {
-            self.seed.board.publish(lead);
+            if lead.role != Role::Leader {
+                self.seed.shared.transfers.lead_lost(group);
+            }
+            self.publish(lead);
+            if lead.role == Role::Leader {
+                self.tell_those_left_behind();
+            }
             self.metrics.lead_changes.increment(1);
+            self.metrics.leads.set(f64::from(u8::from(lead.role == Role::Leader)));
             tracing::info!(
                 %group, role = %lead.role, term = %lead.term,
                 leader = lead.leader.map(|node| node.0), "lead changed"
             );
         }
+    }
+
+    pub(super) fn set_line(&mut self, line: Line) {
+        self.line = line;
+        self.seed.board.set_era(line.era());
     }
 
     fn count(&self, items: &[ApplyItem]) {
@@ -426,193 +667,16 @@ impl GroupActor {
             addr.do_send(Event::Fetched { generation, peer, entries }.into());
         });
     }
+}
 
-    /// Asks for a view of the state; it comes back as [`GroupMessage::View`].
-    fn send_snapshot(&self, needed: raft::SnapshotNeeded, context: &mut Context<Self>) {
-        let (addr, generation) = (context.address(), self.generation);
-        self.seed.apply.push(ApplyCommand::View {
-            group: self.seed.group,
-            reply: Box::new(move |view| addr.do_send(GroupMessage::View(needed, generation, view))),
-        });
-    }
-
-    fn transfer(
-        &mut self,
-        needed: raft::SnapshotNeeded,
-        view: Result<snapshots::View, String>,
-        context: &mut Context<Self>,
-    ) {
-        let Some(core) = &self.core else { return };
-        let peer = needed.to;
-        let meta = view.and_then(|view| {
-            if view.applied < needed.index_min {
-                return Err(format!("the state is at {} only", view.applied));
-            }
-            let meta = core.driver.snapshot_meta(view.applied);
-            meta.map(|meta| (view, meta)).ok_or_else(|| "the log has moved on".to_owned())
-        });
-        match meta {
-            Ok((view, meta)) => {
-                let term = core.driver.status().term;
-                let transfer = snapshots::Transfer {
-                    shared: self.seed.shared.clone(),
-                    group: self.seed.group,
-                    peer,
-                    term,
-                    meta,
-                    view,
-                };
-                let (addr, metrics) = (context.address(), self.metrics.clone());
-                actix_rt::spawn(async move {
-                    let installed = transfer.run().await;
-                    if installed {
-                        metrics.snapshots_sent.increment(1);
-                    } else {
-                        metrics.snapshots_failed.increment(1);
-                    }
-                    addr.do_send(Event::SnapshotSent { peer, installed }.into());
-                });
-            }
-            Err(trouble) => {
-                tracing::warn!(group = %self.seed.group, %peer, "no snapshot to send: {trouble}");
-                self.metrics.snapshots_failed.increment(1);
-                self.run(Event::SnapshotSent { peer, installed: false }, context);
-            }
-        }
-    }
-
-    fn snapshot_frame(&mut self, from: NodeId, frame: SnapshotFrame, context: &mut Context<Self>) {
-        let Some(core) = &mut self.core else { return };
-        let (group, generation) = (self.seed.group, self.generation);
-        let (driver, live) = (&core.driver, core.opened.row_generation);
-        let wanted = |term, meta: &SnapshotMeta| driver.wants_snapshot(from, term, meta);
-        let step = core.intake.handle(from, frame, live, wanted);
-        self.newest_rows = core.intake.newest_rows();
-        match step {
-            IntakeStep::Ignore => {}
-            IntakeStep::Refuse { view } => {
-                let frame = SnapshotFrame::Refused { group, view };
-                snapshots::answer(&self.seed.shared, from, &frame);
-            }
-            IntakeStep::Write { view, sequence, row_generation, rows, install } => {
-                let (shared, apply) = (self.seed.shared.clone(), self.seed.apply.clone());
-                let addr = context.address();
-                let done = move || {
-                    let frame = SnapshotFrame::Received { group, view, sequence, installed: false };
-                    snapshots::answer(&shared, from, &frame);
-                    // All rows are in the store now.
-                    if let Some(meta) = install {
-                        let arrival = Arrival { from, view, sequence, rows: row_generation };
-                        let reply = Box::new(move |installed| {
-                            addr.do_send(GroupMessage::Installed(generation, arrival, installed));
-                        });
-                        apply.push(ApplyCommand::Install {
-                            group,
-                            generation,
-                            row_generation,
-                            meta,
-                            reply,
-                        });
-                    }
-                };
-                self.seed.apply.push(ApplyCommand::Ingest {
-                    group,
-                    row_generation,
-                    rows,
-                    done: Box::new(done),
-                });
-            }
-        }
-    }
-
-    /// The state store has the snapshot, synced. Now the log must say so, synced, before anybody hears.
-    fn installed(
-        &mut self,
-        arrival: Arrival,
-        installed: Result<(SnapshotMeta, Applied), String>,
-        context: &mut Context<Self>,
-    ) {
-        let Some(core) = &mut self.core else { return };
-        let group = self.seed.group;
-        let Arrival { from, view, sequence, rows } = arrival;
-        core.intake.ended(rows);
-        match installed {
-            Err(trouble) => {
-                tracing::error!(%group, %from, "the snapshot could not be installed: {trouble}");
-                let frame = SnapshotFrame::Refused { group, view };
-                snapshots::answer(&self.seed.shared, from, &frame);
-            }
-            Ok((meta, applied)) => {
-                tracing::info!(%group, index = %meta.index, "snapshot installed");
-                self.metrics.snapshots_installed.increment(1);
-                core.opened.row_generation = rows;
-                let frame = SnapshotFrame::Received { group, view, sequence, installed: true };
-                snapshots::answer(&self.seed.shared, from, &frame);
-                // The core's next Ready writes the mark; its acknowledgement leaves after the sync.
-                self.run(Event::SnapshotInstalled(meta, applied), context);
-            }
-        }
-    }
-
-    fn status(&self) -> Option<GroupStatus> {
-        let core = self.core.as_ref()?;
-        let status = core.driver.status();
-        let stats = self.seed.board.stats();
-        Some(GroupStatus {
-            group: self.seed.group,
-            role: status.role.to_string(),
-            term: status.term,
-            leader: status.leader,
-            voters: status.membership.voters.clone(),
-            commit: status.commit,
-            applied: status.applied,
-            last: status.last,
-            first: status.base.next(),
-            keys: stats.keys,
-            bytes: stats.bytes,
-            buckets: stats.buckets,
-            restarts: self.restarts.total(),
-            progress: status
-                .peers
-                .iter()
-                .map(|peer| ReplicaProgress {
-                    node: peer.id,
-                    matched: peer.matched,
-                    state: match peer.state {
-                        ProgressState::Probe => "probe",
-                        ProgressState::Replicate => "replicate",
-                        ProgressState::Snapshot(_) => "snapshot",
-                    }
-                    .into(),
-                    active: peer.active,
-                })
-                .collect(),
-        })
-    }
-
-    fn publish_metrics(&self) {
-        let Some(core) = &self.core else { return };
-        let status = core.driver.status();
-        let gauge = crate::actors::metrics::as_f64;
-        self.metrics.term.set(gauge(status.term.0));
-        self.metrics.leads.set(f64::from(u8::from(status.role == Role::Leader)));
-        self.metrics.commit.set(gauge(status.commit.0));
-        self.metrics.applied.set(gauge(status.applied.0));
-        self.metrics.last.set(gauge(status.last.0));
-        let stats = self.seed.board.stats();
-        self.metrics.keys.set(gauge(stats.keys));
-        self.metrics.bytes.set(gauge(stats.bytes));
-        self.metrics.sessions.set(gauge(stats.sessions));
-        for peer in &status.peers {
-            self.metrics.lag(peer.id, status.last.0.saturating_sub(peer.matched.0));
-        }
-    }
+fn core_observes(core: Option<&Core>) -> bool {
+    core.is_some_and(|core| core.driver.can_observe())
 }
 
 /// Whether somebody waits for this work, or it is so large that it should not wait for other work.
 fn is_awaited(item: &ApplyItem) -> bool {
     match item {
-        ApplyItem::Reads(..) => true,
+        ApplyItem::Reads { .. } => true,
         ApplyItem::Entries(entries) => {
             let bytes = entries.iter().map(|(entry, _)| entry.data.len()).sum::<usize>();
             bytes > UNHURRIED_BYTES_MAX || entries.iter().any(|(_, routes)| !routes.is_empty())
@@ -626,6 +690,10 @@ enum BuildError {
     Again(String),
     /// It never will on this disk: the log does not hold what the replica has promised.
     Final(String),
+    /// The log has lost something. The disk by which the replica is known, as far as can be told.
+    Forgotten(Incarnation),
+    /// The group was recovered without it, and is in this era. The disk by which it was known.
+    LeftBehind(Era, Incarnation),
 }
 
 impl From<String> for BuildError {
@@ -634,18 +702,54 @@ impl From<String> for BuildError {
     }
 }
 
+/// What the newest table wishes for a group.
+pub(crate) fn wish_for(table: &Table, group: GroupId) -> Option<Wish> {
+    let replicas = table.groups.get(&group)?.replicas.clone();
+    Some(Wish { table: table.stamp(), replicas })
+}
+
+/// Makes sure that the replica lives in the log, and answers the disk by which it is known if that is not the
+/// node's. One that lived here before is born as somebody else, who has promised nothing: without members, so
+/// that it takes no part until its group has let it in.
+async fn live(seed: &GroupSeed, generation: Generation) -> Result<Option<Incarnation>, BuildError> {
+    let group = seed.group;
+    match seed.log.standing(group).await? {
+        (wal::Standing::Alive, identity) => Ok(identity),
+        (wal::Standing::Damaged, identity) => {
+            Err(BuildError::Forgotten(identity.unwrap_or(seed.disk)))
+        }
+        (wal::Standing::Unknown, _) => {
+            seed.log.born(group, generation, seed.founders.clone(), None).await?;
+            Ok(None)
+        }
+        (wal::Standing::Dead, _) => {
+            seed.apply.reset(group, RowGeneration(0)).await?;
+            let random = getrandom::u64().map_err(|error| error.to_string())?;
+            let identity = Some(Incarnation(random.max(1)));
+            let nobody = raft::Membership::default();
+            seed.log.born(group, generation, nobody, identity).await?;
+            Ok(identity)
+        }
+    }
+}
+
 /// Recovers the log and the state, and puts a driver on top.
 async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, BuildError> {
     let group = seed.group;
-    let opened = seed.apply.open(group, generation, seed.birth.clone()).await?;
-    let recovered = match seed.log.recover(group).await? {
-        Some(recovered) => recovered,
-        None => {
-            seed.log.born(group, generation, seed.founders.clone()).await?;
-            let born = seed.log.recover(group).await?;
-            born.ok_or_else(|| "the log has lost a group that it just took".to_owned())?
-        }
+    let identity = live(&seed, generation).await?;
+    let disk = identity.unwrap_or(seed.disk);
+    let founders = match identity {
+        None => seed.founders.clone(),
+        Some(_) => raft::Membership::default(),
     };
+    let opened = seed.apply.open(group, generation, seed.birth.clone(), founders).await?;
+    let applied = opened.applied.index;
+    let recovered = seed.log.recover(group, applied).await?;
+    let recovered =
+        recovered.ok_or_else(|| "the log has lost a group that it just took".to_owned())?;
+    if let Some(era) = recovered.left_behind {
+        return Err(BuildError::LeftBehind(era, disk));
+    }
     let recovered = finish_install(&seed, generation, &opened, recovered).await?;
     if opened.applied.index < recovered.base.index {
         // Its log starts behind its state: only a snapshot can help. It votes, and asks for one.
@@ -656,20 +760,28 @@ async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, BuildErr
     }
     if opened.applied.index > recovered.last {
         return Err(BuildError::Final(format!(
-            "the state is at {}, ahead of the log's end {}: the log has lost entries; move this \
-             node's data directory away and add the node again",
+            "the state is at {}, ahead of the log's end {}: the log has lost entries; start this \
+             node with an empty data directory, and the group gives it everything again",
             opened.applied.index, recovered.last
         )));
     }
     let node = seed.shared.node;
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|error| error.to_string())?;
-    let mut config = raft::Config::new(node, u64::from_le_bytes(random));
+    let random = getrandom::u64().map_err(|error| error.to_string())?;
+    let mut config = raft::Config::new(node, random);
     // Followers serve no reads, so they need not hear of each commit at once.
     config.eager_commit = false;
-    let voters = recovered.base.membership.voters.clone();
-    let mut raft = Raft::new(config, restored(recovered, opened.applied.index))
-        .map_err(|error| BuildError::Final(error.to_string()))?;
+    config.quiet_ticks = Some(limits::QUIET_TICKS);
+    config.observer = seed.observer;
+    config.promotion_lag_max = Some(limits::PROMOTION_LAG_MAX);
+    config.disk = Some(disk);
+    if seed.shared.lease_reads.load(Relaxed) {
+        let millis = u64::try_from(limits::LEASE.as_millis()).expect("a lease is short");
+        config.lease = Some(raft::Lease { millis });
+    }
+    let restored = restored(recovered, opened.applied.index, opened.membership.clone());
+    let (line, voters) = (Line::of(&restored), restored.membership.voters.clone());
+    let mut raft =
+        Raft::new(config, restored).map_err(|error| BuildError::Final(error.to_string()))?;
     if seed.preferred {
         // At birth, and after a start of the whole cluster, leads begin where they belong. A leader that
         // is there is heard long before this.
@@ -677,7 +789,7 @@ async fn build(seed: GroupSeed, generation: Generation) -> Result<Core, BuildErr
     }
     let driver = Driver::new(group, node, generation, seed.kind, raft, opened.applied);
     let intake = Intake::new(group, opened.newest_rows);
-    Ok(Core { driver, voters, intake, opened })
+    Ok(Core { driver, line, voters, intake, opened, disk })
 }
 
 /// A snapshot whose rows are installed but whose mark did not reach the log before a crash.
@@ -690,7 +802,7 @@ async fn finish_install(
     match &opened.installed {
         Some(meta) if !goes_with(&recovered, meta) => {
             seed.log.mark_installed(seed.group, generation, meta.clone()).await?;
-            let again = seed.log.recover(seed.group).await?;
+            let again = seed.log.recover(seed.group, opened.applied.index).await?;
             again.ok_or_else(|| "the log has lost a group that it just took".to_owned())
         }
         _ => Ok(recovered),
@@ -712,21 +824,10 @@ impl Actor for GroupActor {
 
     fn started(&mut self, context: &mut Self::Context) {
         context.set_mailbox_capacity(limits::GROUP_MAILBOX);
-        if self.seed.silent {
-            tracing::error!(
-                group = %self.seed.group,
-                "the log has lost what this replica may have promised: it stays silent. Replace this \
-                 node's disk and add the node again under a new id"
-            );
-            self.seed.board.failed.store(true, Relaxed);
+        if self.gone {
+            // Somebody still holds its address.
             return;
         }
-        context.run_interval(limits::TICK, Self::tick);
-        context.run_interval(Duration::from_secs(1), |actor, context| {
-            if let Err(panicked) = guarded(|| actor.publish_metrics()) {
-                actor.died(&format!("it panicked: {}", panicked.0), context);
-            }
-        });
         match self.pause.take() {
             None => self.rebuild(context),
             Some(pause) => {
@@ -738,8 +839,11 @@ impl Actor for GroupActor {
 
 impl Supervised for GroupActor {
     fn restarting(&mut self, _: &mut Self::Context) {
-        // `started` runs next, and rebuilds.
+        // `started` runs next, and rebuilds. The context, and every timer in it, is a new one.
         self.core = None;
+        if self.ticking.take().is_some() {
+            self.seed.shared.awake.fetch_sub(1, Relaxed);
+        }
     }
 }
 
@@ -758,14 +862,25 @@ impl GroupActor {
     fn take(&mut self, message: GroupMessage, context: &mut Context<Self>) {
         match message {
             GroupMessage::Event(event) => self.run(event, context),
+            GroupMessage::Peer { from, era, disk, messages } => {
+                if self.is_of_era(from, era, context) {
+                    self.run(Event::Peer(disk, messages), context);
+                }
+            }
+            GroupMessage::LeftBehind(era, leader) => self.left_behind(era, leader, context),
+            GroupMessage::Stand(reply) => self.stand(reply),
+            GroupMessage::Recover(token, era, reply) => self.recover(&token, era, reply, context),
             GroupMessage::Snapshot(from, frame) => self.snapshot_frame(from, frame, context),
             GroupMessage::Installed(generation, arrival, installed)
                 if generation == self.generation =>
             {
                 self.installed(arrival, installed, context);
             }
-            GroupMessage::View(needed, generation, view) if generation == self.generation => {
-                self.transfer(needed, view, context);
+            GroupMessage::View(needed, generation, view, turn) if generation == self.generation => {
+                self.transfer(needed, view, turn, context);
+            }
+            GroupMessage::Stored(generation, rows, sequence) if generation == self.generation => {
+                self.stored(rows, sequence, context);
             }
             GroupMessage::StateFailed(generation, why)
                 if generation == self.generation && self.core.is_some() =>
@@ -774,10 +889,12 @@ impl GroupActor {
             }
             GroupMessage::Installed(..)
             | GroupMessage::View(..)
+            | GroupMessage::Stored(..)
             | GroupMessage::StateFailed(..) => {}
             GroupMessage::Status(reply) => {
                 let _ = reply.send(self.status());
             }
+            GroupMessage::Farewell(disk) => self.destroy(disk, context),
             GroupMessage::Panic => panic!("asked to, by a debug command"),
         }
     }

@@ -8,22 +8,31 @@
 //! - a unit is one entry or none, so it is done as a whole or not at all;
 //! - whatever is told "not done" can never be done later.
 
+use super::caretaker::{Care, Caretaker};
 use super::clock::StampClock;
-use super::event::{Applied, ApplyItem, ConfirmedRead, Effects, Event, Lead, Now, ReplyTo, Route};
+use super::event::{
+    Applied, ApplyItem, ConfirmedRead, Effects, Event, Lead, Now, Offer, ReplyTo, Route,
+    SnapshotUse,
+};
+use super::memberships::Memberships;
+use super::neighbours::Neighbours;
 use super::payload::{Payload, PayloadKind, speaks};
 use super::proposals::Proposals;
 use super::reads::Reads;
+use crate::actors::liveness::Health;
 #[cfg(feature = "controls")]
 use crate::controls::{Control, active};
-use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber, Term};
+use crate::ids::{Era, Generation, GroupId, Incarnation, Index, NodeId, ReadyNumber, Term};
 use crate::limits;
 use crate::net::message::{Answer, Outcome, Refusal, Unit};
 use crate::raft::{
-    Message, ProgressState, ProposeError, Raft, Ready, Role, SnapshotMeta, Status, StepError,
+    Decree, DecreeError, EntryKind, Membership, Message, ProgressState, ProposeError, Raft,
+    ReadContext, ReadState, Ready, Role, SnapshotMeta, Status, StepError,
 };
 use crate::store::wal::{LogOp, LogWrite};
 use crate::time::{MonoMillis, UnixMillis};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// While so many entries of this leader are not committed yet, further units wait to be put into one
 /// entry together, until there are enough for a full one (RFC 896, Nagle, with entries for segments).
@@ -33,11 +42,18 @@ const ENTRIES_IN_FLIGHT: usize = 2;
 const FULL_ENTRY_UNITS: usize = 64;
 /// How long the leader waits for a tick entry that expires keys before it proposes another.
 const DUE_RETRY_MILLIS: u64 = 1_000;
+/// A group that sleeps looks at least this often whether a key is due, if it has any that expire.
+const ALARM_MILLIS_MAX: u64 = 60_000;
 /// What an entry takes besides its commands, bytes: more than its header.
 const ENTRY_SLACK_BYTES: usize = 1024;
 /// So much log a replica keeps even if nobody is known to need it, bytes: a follower that is away for
 /// some seconds finds what it has missed, and so does everybody if this replica leads next.
 const LOG_FLOOR_BYTES: u64 = limits::LOG_KEPT_BYTES_MAX / 4;
+
+/// Between two looks of the caretaker, milliseconds, unless something happens that concerns it.
+const CARE_MILLIS: u64 = 100;
+/// Reads that ask for somebody who wants to go; clients' reads are numbered from 1.
+const LEAVING: u64 = 1 << 63;
 
 /// See the module's first lines.
 #[derive(Debug)]
@@ -62,8 +78,19 @@ pub struct Driver {
     due_entry: Option<(Index, MonoMillis)>,
     disk_low: bool,
     stopping: bool,
+    neighbours: Neighbours,
+    /// Up to when the core has counted time.
+    ticked_at: Option<MonoMillis>,
     log: LogSpan,
     log_floor: u64,
+    memberships: Memberships,
+    caretaker: Caretaker,
+    /// When the caretaker is asked again, and whether it has something to do.
+    care_at: MonoMillis,
+    caring: bool,
+    /// Who asked to be let go, by the read that will confirm that it may.
+    leaving: BTreeMap<ReadContext, (NodeId, Incarnation)>,
+    last_leaving: u64,
 }
 
 #[derive(Debug)]
@@ -135,6 +162,7 @@ impl Driver {
             generation,
             kind,
             lead: Lead { group, role: status.role, leader: status.leader, term: status.term },
+            memberships: Memberships::new(applied.index.max(status.base), status.membership),
             raft,
             clock: StampClock::new(applied.time),
             queued: VecDeque::new(),
@@ -146,8 +174,15 @@ impl Driver {
             due_entry: None,
             disk_low: false,
             stopping: false,
+            neighbours: Neighbours::new(group, node),
+            ticked_at: None,
             log: LogSpan::default(),
             log_floor: LOG_FLOOR_BYTES,
+            caretaker: Caretaker::default(),
+            care_at: MonoMillis(0),
+            caring: false,
+            leaving: BTreeMap::new(),
+            last_leaving: 0,
         }
     }
 
@@ -169,6 +204,14 @@ impl Driver {
         self.raft.status()
     }
 
+    /// What lets this replica go on alone in a later era; see [`Raft::decree`].
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub fn decree(&self, era: Era) -> Result<Decree, DecreeError> {
+        self.raft.decree(self.raft.membership().disk(self.node), era)
+    }
+
     /// Who leads, as far as this replica knows.
     #[must_use]
     pub fn lead(&self) -> Lead {
@@ -181,26 +224,57 @@ impl Driver {
         self.group
     }
 
-    /// What a view of the state at `applied` stands for, if the log still knows.
+    /// The newest membership in force.
     #[must_use]
-    pub fn snapshot_meta(&self, applied: Index) -> Option<SnapshotMeta> {
+    pub fn membership(&self) -> &Membership {
+        self.raft.membership()
+    }
+
+    /// What a view of the state at `applied`, where `membership` is in force, stands for, if the log still
+    /// knows.
+    #[must_use]
+    pub fn snapshot_meta(&self, applied: Index, membership: Membership) -> Option<SnapshotMeta> {
         let term = self.raft.term_at(applied)?;
-        Some(SnapshotMeta { index: applied, term, membership: self.raft.status().membership })
+        Some(SnapshotMeta { index: applied, term, membership })
     }
 
     /// Whether a snapshot of this leader is of use here.
     #[must_use]
-    pub fn wants_snapshot(&self, from: NodeId, term: Term, meta: &SnapshotMeta) -> bool {
-        term == self.raft.term()
-            && self.raft.leader() == Some(from)
-            && self.raft.check_snapshot(meta).is_ok()
+    pub fn use_of_snapshot(&self, from: NodeId, term: Term, meta: &SnapshotMeta) -> SnapshotUse {
+        let leader = self.raft.leader();
+        let is_current = term == self.raft.term() && leader == Some(from);
+        // A leader of the past that does not lead now either will not come back with it.
+        let is_past = term < self.raft.term() && leader.is_some_and(|leader| leader != from);
+        match self.raft.check_snapshot(meta) {
+            Ok(()) if is_current => SnapshotUse::Wanted,
+            Ok(()) if !is_past => SnapshotUse::NotNow,
+            _ => SnapshotUse::Never,
+        }
+    }
+
+    /// Whether a snapshot is to be sent to this peer, as far as the core knows.
+    #[must_use]
+    pub fn owes_snapshot(&self, peer: NodeId) -> bool {
+        let owes = |state| matches!(state, ProgressState::Snapshot(_));
+        self.raft.status().peers.iter().any(|one| one.id == peer && owes(one.state))
+    }
+
+    fn snapshot_offered(&mut self, offer: Offer, out: &mut Effects) {
+        match self.raft.snapshot_offered(offer.from, offer.term, &offer.meta) {
+            Ok(wanted) => out.offers.push((offer, wanted)),
+            Err(_) => out.rejected += 1,
+        }
     }
 
     /// Takes an event in, and says what is to be done.
     pub fn handle(&mut self, event: Event, now: Now, out: &mut Effects) {
+        self.raft.set_clock(now.mono.0);
+        self.catch_up(now.mono);
         match event {
             Event::Tick => self.tick(now),
-            Event::Peer(messages) => self.step(messages, out),
+            Event::Peer(disk, messages) => self.step(disk, messages, out),
+            // The turn sees to it.
+            Event::Alarm => {}
             Event::Units(from, units) => self.take(from, units, out),
             Event::Persisted(generation, number) if generation == self.generation => {
                 self.persisted(number, out);
@@ -217,15 +291,94 @@ impl Driver {
             Event::SnapshotInstalled(meta, applied) => {
                 self.snapshot_installed(meta, applied, out);
             }
+            Event::SnapshotOffered(offer) => self.snapshot_offered(offer, out),
+            // While it sleeps nothing is on its way that could be lost.
+            Event::Unreachable(_) if self.raft.is_quiet() => {}
             Event::Unreachable(peer) => self.raft.report_unreachable(peer),
             Event::Transfer(to) => self.transfer(to),
+            Event::Change { token, change } => {
+                out.changes.push((token, self.raft.propose_change(&change)));
+            }
+            Event::Wish(wish) => {
+                self.caretaker.wishes(wish);
+                self.care_at = now.mono;
+            }
+            Event::Arrived { node, disk } => {
+                self.caretaker.arrived(node, disk, now.mono);
+                self.care_at = now.mono;
+            }
+            Event::Leaving { node, disk, forgotten } => {
+                if forgotten {
+                    self.caretaker.forgotten(node, disk, now.mono);
+                    self.care_at = now.mono;
+                }
+                self.let_go(node, disk);
+            }
             Event::DiskLow(low) => self.disk_low = low,
+            Event::Helpers { observers, secretaries } => {
+                self.raft.set_observers(&observers);
+                self.raft.set_secretaries(&secretaries);
+            }
             Event::Stop => {
                 self.stopping = true;
                 self.raft.step_down();
             }
+            Event::Health { health, spread_ticks } => {
+                self.neighbours.learn(&mut self.raft, health, spread_ticks);
+            }
+            Event::LeadEnded { leader, term } => {
+                self.neighbours.lead_ended(&mut self.raft, leader, term);
+            }
         }
+        self.care(now);
         self.turn(now, out);
+        self.neighbours.keep_watch(&mut self.raft);
+    }
+
+    /// Whether nothing has to be done here until something happens: no ticks are needed.
+    #[must_use]
+    pub fn is_asleep(&self) -> bool {
+        self.raft.is_quiet()
+            && self.raft.applied_index() == self.raft.last_index()
+            && self.unsynced.is_empty()
+            && self.queued.is_empty()
+            && self.reads.units() == 0
+            && self.due_entry.is_none()
+            && !self.caring
+            && self.leaving.is_empty()
+    }
+
+    /// Whether it may be asked to read, though it does not lead.
+    #[must_use]
+    pub fn can_observe(&self) -> bool {
+        self.raft.can_observe()
+    }
+
+    /// Whether this is how it takes the nodes to be.
+    #[must_use]
+    pub fn knows(&self, health: &Arc<Health>) -> bool {
+        self.neighbours.knows(health)
+    }
+
+    /// When a leader that sleeps has to expire a key, by the clock of `now`.
+    #[must_use]
+    pub fn wants_waking(&self, now: Now) -> Option<MonoMillis> {
+        let due = self.next_due.filter(|_| self.lead.role == Role::Leader)?;
+        let wait = now.median.map_or(0, |median| due.0.saturating_sub(median.0));
+        // Clocks are set now and then.
+        Some(MonoMillis(now.mono.0.saturating_add(wait.clamp(1, ALARM_MILLIS_MAX))))
+    }
+
+    /// A core that sleeps is not ticked, but it promised things for so many ticks.
+    fn catch_up(&mut self, now: MonoMillis) {
+        let tick = u64::try_from(limits::TICK.as_millis()).expect("a tick is short");
+        let missed = self.ticked_at.map_or(0, |at| now.since(at)) / tick;
+        if self.raft.is_quiet() && missed > 0 {
+            for _ in 0..missed.min(u64::from(limits::ELECTION_TICKS)) {
+                self.raft.tick();
+            }
+            self.ticked_at = Some(now);
+        }
     }
 
     /// Hands the lead over, unless the target is silent or behind: it would hold up every proposal for an
@@ -241,16 +394,78 @@ impl Driver {
         }
     }
 
+    /// As the leader: one step towards what the config table wishes.
+    fn care(&mut self, now: Now) {
+        if self.lead.role != Role::Leader || self.stopping {
+            self.caring = false;
+            return;
+        }
+        if now.mono < self.care_at {
+            return;
+        }
+        self.care_at = MonoMillis(now.mono.0.saturating_add(CARE_MILLIS));
+        let care = self.caretaker.step(&self.raft.status(), now.mono);
+        self.caring = care != Care::Rest;
+        if self.caring {
+            self.raft.wake();
+        }
+        match care {
+            Care::Rest | Care::Wait => {}
+            // Refused while another is under way: it is decided anew at the next look.
+            Care::Change(change) => drop(self.raft.propose_change(&change)),
+            Care::HandOver(to) => self.transfer(to),
+        }
+    }
+
+    /// A replica asks to be let go. Whether the membership here is the newest that is committed, a majority
+    /// has to say.
+    fn let_go(&mut self, node: NodeId, disk: Incarnation) {
+        if self.lead.role != Role::Leader
+            || self.raft.membership().holds(node, disk)
+            || self.leaving.len() >= limits::MEMBERS_MAX
+        {
+            return;
+        }
+        self.last_leaving += 1;
+        let context = ReadContext(LEAVING | self.last_leaving);
+        self.raft.wake();
+        if self.raft.read_index(context).is_ok() {
+            self.leaving.insert(context, (node, disk));
+        }
+    }
+
+    fn confirmed(&mut self, state: ReadState, out: &mut Effects) {
+        match self.leaving.remove(&state.context) {
+            // What is not handed over yet may have let it in again. It asks once more.
+            Some((node, disk)) => {
+                let is_out = !self.raft.membership().holds(node, disk);
+                if is_out && state.index <= self.handed_over {
+                    out.farewells.push((node, disk));
+                }
+            }
+            None => self.reads.confirm(state),
+        }
+    }
+
     fn tick(&mut self, now: Now) {
-        self.raft.tick();
+        if !self.raft.is_quiet() {
+            self.raft.tick();
+            self.ticked_at = Some(now.mono);
+        }
         // An entry whose lead was lost may never come: do not wait for it for ever.
         if self.due_entry.is_some_and(|(_, at)| now.mono.since(at) > DUE_RETRY_MILLIS) {
             self.due_entry = None;
         }
     }
 
-    fn step(&mut self, messages: Vec<Message>, out: &mut Effects) {
+    fn step(&mut self, disk: Incarnation, messages: Vec<Message>, out: &mut Effects) {
         for message in messages {
+            let is_stranger = !self.raft.membership().means(message.from, Some(disk));
+            if is_stranger && message.counts_for_sender() {
+                // Under that name the group knows another disk: this one has promised nothing.
+                out.rejected += 1;
+                continue;
+            }
             match self.raft.step(message) {
                 Ok(()) => {}
                 Err(
@@ -268,7 +483,10 @@ impl Driver {
         let waiting = self.queued.len() + self.proposals.units() + self.reads.units();
         let room = limits::GROUP_REQUESTS_MAX.saturating_sub(waiting);
         for (position, unit) in units.into_iter().enumerate() {
-            let refusal = if self.lead.role != Role::Leader {
+            // A write is not an observer's business, and neither is what it cannot answer soon.
+            let is_here =
+                self.lead.role == Role::Leader || (unit.work.is_read() && self.raft.can_observe());
+            let refusal = if !is_here {
                 Some(Refusal::NotLeader(self.lead.leader.filter(|leader| *leader != self.node)))
             } else if self.stopping {
                 Some(Refusal::Stopping)
@@ -337,13 +555,14 @@ impl Driver {
             let must_go = self.log.index_before(limits::LOG_KEPT_BYTES_MAX).unwrap_or_default();
             through = through.min(needed.max(must_go));
         }
-        if through <= status.base {
+        // A mark without the membership at its index would be worse than a longer log.
+        if through <= status.base || !self.memberships.knows(through) {
             return;
         }
         let through = self.raft.compact(through);
         let Some(term) = self.raft.term_at(through) else { return };
         self.log.forget_through(through);
-        let membership = self.raft.status().membership;
+        let Some(membership) = self.memberships.cut(through) else { return };
         out.log.push(LogWrite {
             group: self.group,
             generation: self.generation,
@@ -356,10 +575,12 @@ impl Driver {
     }
 
     fn snapshot_installed(&mut self, meta: SnapshotMeta, applied: Applied, out: &mut Effects) {
-        let index = meta.index;
+        let (index, membership) = (meta.index, meta.membership.clone());
         if self.raft.snapshot_installed(meta).is_err() {
             return;
         }
+        self.memberships.restart(index, membership.clone());
+        out.membership = Some(membership);
         self.proposals.forget_through(index, &mut out.answers);
         self.log.forget_through(index);
         self.handed_over = self.handed_over.max(index);
@@ -392,7 +613,7 @@ impl Driver {
         let reads = self.reads.take_ready(self.handed_over);
         if !reads.is_empty() {
             let clock = now.median.unwrap_or_default();
-            out.apply.push(ApplyItem::Reads(reads, clock));
+            out.apply.push(ApplyItem::Reads { reads, clock, until: None });
         }
     }
 
@@ -459,7 +680,7 @@ impl Driver {
         if !self.reads.has_gathered() {
             return;
         }
-        if self.lead.role != Role::Leader {
+        if self.lead.role != Role::Leader && !self.raft.is_observer() {
             self.reads.refuse_all(Refusal::NotLeader(self.lead.leader), &mut out.answers);
             return;
         }
@@ -470,10 +691,33 @@ impl Driver {
             Some((index, _)) if overdue => index,
             _ => Index(0),
         };
+        if self.read_by_lease(now, least, out) {
+            return;
+        }
         let context = self.reads.ask(least);
         if self.raft.read_index(context).is_err() {
             self.reads.lost(context, Refusal::NotLeader(self.lead.leader), &mut out.answers);
         }
+    }
+
+    /// Hands what was gathered over at once, if a quorum's word is still good and nothing has to be waited
+    /// for. The answers are prepared elsewhere, so whether it still is good is asked again there.
+    ///
+    /// Not while the disk is slow: who may lose the lead at any moment had better ask.
+    fn read_by_lease(&mut self, now: Now, least: Index, out: &mut Effects) -> bool {
+        if self.neighbours.own_disk_is_slow() {
+            return false;
+        }
+        let Ok(read) = self.raft.lease_read(now.mono.0) else { return false };
+        if self.handed_over < read.index.max(least) {
+            return false;
+        }
+        let reads = self.reads.take_gathered();
+        out.leased += reads.len() as u64;
+        let clock = now.median.unwrap_or_default();
+        let until = Some(MonoMillis(read.until()));
+        out.apply.push(ApplyItem::Reads { reads, clock, until });
+        true
     }
 
     fn carry_out(&mut self, mut ready: Ready, out: &mut Effects) {
@@ -512,9 +756,10 @@ impl Driver {
         }
         self.hand_over(ready.committed, out);
         for state in ready.read_states {
-            self.reads.confirm(state);
+            self.confirmed(state, out);
         }
         for context in ready.reads_lost {
+            self.leaving.remove(&context);
             let refusal = Refusal::NotLeader(self.lead.leader);
             self.reads.lost(context, refusal, &mut out.answers);
         }
@@ -535,10 +780,21 @@ impl Driver {
                 self.group
             );
             self.handed_over = entry.index;
+            if entry.kind == EntryKind::Membership {
+                self.change_membership(entry.index, &entry.data, out);
+            }
             let routes = self.proposals.committed(entry.index, entry.term, &mut out.answers);
             entries.push((entry, routes));
         }
         out.apply.push(ApplyItem::Entries(entries));
+    }
+
+    /// What cannot be made has no effect, on any replica.
+    fn change_membership(&mut self, index: Index, data: &[u8], out: &mut Effects) {
+        if let Ok(membership) = self.raft.apply_change(data) {
+            self.memberships.push(index, membership.clone());
+            out.membership = Some(membership.clone());
+        }
     }
 
     fn lead_changed(&mut self, lead: Lead, out: &mut Effects) {
@@ -548,6 +804,7 @@ impl Driver {
         if led && lead.role != Role::Leader {
             self.clock.reset();
             self.due_entry = None;
+            self.leaving.clear();
             let refusal = Refusal::NotLeader(lead.leader);
             self.refuse_queued(refusal, out);
             self.reads.refuse_all(refusal, &mut out.answers);

@@ -1,11 +1,14 @@
 //! What a group's driver is told, and what it wants done. Plain values: the actor carries them between
 //! the driver and the threads and sockets, the simulator between the driver and its models.
 
-use crate::ids::{Generation, GroupId, Index, NodeId, ReadyNumber};
+use super::caretaker::Wish;
+use crate::actors::liveness::Health;
+use crate::ids::{Generation, GroupId, Incarnation, Index, NodeId, ReadyNumber, Term};
 use crate::net::message::{Answer, Unit, UnitId, Work};
-use crate::raft::{Entry, Message, Role, SnapshotMeta};
+use crate::raft::{Entry, Membership, MembershipChange, Message, ProposeError, Role, SnapshotMeta};
 use crate::store::wal::LogWrite;
 use crate::time::{MonoMillis, UnixMillis};
+use std::sync::Arc;
 
 /// The time at which an event is handled.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +33,10 @@ pub enum ReplyTo {
 pub enum Event {
     /// The Raft clock.
     Tick,
-    /// Messages of one peer.
-    Peer(Vec<Message>),
+    /// The time that [`super::driver::Driver::wants_waking`] named has come.
+    Alarm,
+    /// Messages of one peer, and the disk by which its replica says to be known.
+    Peer(Incarnation, Vec<Message>),
     /// Clients' units.
     Units(ReplyTo, Vec<Unit>),
     /// The log thread has synced this replica's writes up to this number.
@@ -66,6 +71,79 @@ pub enum Event {
     DiskLow(bool),
     /// Give up the lead and take no more units: the node stops.
     Stop,
+    /// Change the membership; answered in [`Effects::changes`].
+    Change {
+        /// Names the question.
+        token: u64,
+        /// The change.
+        change: MembershipChange,
+    },
+    /// The nodes that the table names as the group's helpers.
+    Helpers {
+        /// They are fed, for reading.
+        observers: Vec<NodeId>,
+        /// They pass entries on.
+        secretaries: Vec<NodeId>,
+    },
+    /// What the config table wishes for this group.
+    Wish(Wish),
+    /// A replica of this group is on `node`, and wants to belong to it under this disk.
+    Arrived {
+        /// The node.
+        node: NodeId,
+        /// The disk.
+        disk: Incarnation,
+    },
+    /// The replica on `node` asks whether the group can do without it; a yes is in
+    /// [`Effects::farewells`].
+    Leaving {
+        /// The node.
+        node: NodeId,
+        /// The disk by which it is known, as far as it knows.
+        disk: Incarnation,
+        /// It has forgotten what it promised, and must be removed.
+        forgotten: bool,
+    },
+    /// A leader of this term offers a snapshot; [`Effects::offers`] says whether it is of use.
+    SnapshotOffered(Offer),
+    /// The nodes' health has changed.
+    Health {
+        /// How they are now.
+        health: Arc<Health>,
+        /// Elections of the groups concerned may be spread over so many ticks.
+        spread_ticks: u32,
+    },
+    /// A node says that it led this group until a term, and leads it no more.
+    LeadEnded {
+        /// That node.
+        leader: NodeId,
+        /// The last term of its lead.
+        term: Term,
+    },
+}
+
+/// A snapshot that is offered to this replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// By whom.
+    pub from: NodeId,
+    /// In which term.
+    pub term: crate::ids::Term,
+    /// Names the sender's read view.
+    pub view: u64,
+    /// What it stands for.
+    pub meta: SnapshotMeta,
+}
+
+/// What a replica thinks of a snapshot that it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotUse {
+    /// It is of use.
+    Wanted,
+    /// It may be of use, but not from this leader in this term: there is a newer offer, or will be.
+    NotNow,
+    /// It never will be.
+    Never,
 }
 
 /// What the apply thread tells of a replica's state machine.
@@ -109,8 +187,20 @@ pub enum ApplyItem {
     /// Committed entries with their routes.
     Entries(Vec<(Entry, Vec<Route>)>),
     /// Reads, to be answered after all entries handed over before.
-    Reads(Vec<ConfirmedRead>, UnixMillis),
+    Reads {
+        /// What is read.
+        reads: Vec<ConfirmedRead>,
+        /// The time by the voters' clocks.
+        clock: UnixMillis,
+        /// They rest on a lease: the answers may be given only if a clock that is read after they were
+        /// prepared shows less than this.
+        until: Option<MonoMillis>,
+    },
 }
+
+/// What became of a proposal of a change: where it stands in the log, or why it never will. The number names
+/// the question.
+pub type Proposed = (u64, Result<(Index, Term), ProposeError>);
 
 /// What the driver wants done. Everything here may be done at once and in any order: what has to wait
 /// for the disk is kept by the driver until the disk has answered.
@@ -134,6 +224,16 @@ pub struct Effects {
     pub rejected: u64,
     /// Messages that show that somebody has forgotten what it promised.
     pub alarms: Vec<crate::raft::StepError>,
+    /// This membership is in force now.
+    pub membership: Option<Membership>,
+    /// What became of proposals of changes: where they stand in the log, or why they never will.
+    pub changes: Vec<Proposed>,
+    /// These replicas do not belong to the group any more: a majority has confirmed it.
+    pub farewells: Vec<(NodeId, Incarnation)>,
+    /// Snapshots that were offered, and whether they are of use.
+    pub offers: Vec<(Offer, bool)>,
+    /// Units of reads that were handed over on the strength of a lease.
+    pub leased: u64,
 }
 
 /// Who leads, as far as this replica knows.
@@ -146,5 +246,5 @@ pub struct Lead {
     /// The leader.
     pub leader: Option<NodeId>,
     /// The term.
-    pub term: crate::ids::Term,
+    pub term: Term,
 }

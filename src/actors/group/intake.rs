@@ -1,9 +1,13 @@
 //! A snapshot on its way in: which chunk of which view is wanted next. A plain struct.
 //!
-//! Chunks of two views never mix: the first chunk of a newer view starts over, in a life of the rows of
-//! its own, and whatever the earlier one wrote is forgotten.
+//! Chunks of two views never mix: a newer view starts over, in a life of the rows of its own, and whatever
+//! the earlier one wrote is forgotten. A chunk that comes again is ignored, one behind a gap is not taken
+//! and the missing one asked for. What has come in is forgotten with the replica's life: rows are not
+//! synced before the whole is there, so after a restart the same view is taken anew.
 
+use super::event::{Offer, SnapshotUse};
 use crate::ids::{GroupId, NodeId, Term};
+use crate::limits;
 use crate::net::message::SnapshotFrame;
 use crate::raft::SnapshotMeta;
 use crate::rows::RowGeneration;
@@ -23,10 +27,25 @@ pub struct Intake {
 struct Current {
     from: NodeId,
     view: u64,
+    /// The chunk that is wanted; those before it have come in.
     next: u64,
+    /// Chunks that are in the store.
+    taken: u64,
+    /// `next` was asked for because of a gap.
+    asked: bool,
     rows: RowGeneration,
     meta: SnapshotMeta,
     complete: bool,
+}
+
+impl Current {
+    fn is_of(&self, from: NodeId, view: u64) -> bool {
+        self.from == from && self.view == view
+    }
+
+    fn want(&self) -> IntakeStep {
+        IntakeStep::Want { view: self.view, next: self.next, taken: self.taken }
+    }
 }
 
 /// The longest key of a row, without prefix, that is taken from a peer, bytes. With the prefix it must fit
@@ -43,19 +62,37 @@ pub enum IntakeStep {
         /// The view it sends.
         view: u64,
     },
-    /// Write these rows, and then tell the sender.
-    Write {
+    /// Tell the sender from where to go on.
+    Want {
         /// The view.
         view: u64,
+        /// The chunk to go on with.
+        next: u64,
+        /// Chunks that are in the store.
+        taken: u64,
+    },
+    /// Write these rows, and then say so by [`Intake::stored`].
+    Write {
         /// The chunk.
         sequence: u64,
         /// The life of rows they belong to.
         row_generation: RowGeneration,
         /// The rows, keys without prefix.
         rows: Vec<(Bytes, Bytes)>,
-        /// These were the last: then make them the state.
-        install: Option<SnapshotMeta>,
     },
+}
+
+/// What a chunk in the store means.
+#[derive(Debug, PartialEq)]
+pub struct Stored {
+    /// The sender.
+    pub from: NodeId,
+    /// The view.
+    pub view: u64,
+    /// Chunks that are in the store.
+    pub taken: u64,
+    /// That was the last: make the rows the state.
+    pub install: Option<SnapshotMeta>,
 }
 
 impl Intake {
@@ -71,50 +108,99 @@ impl Intake {
         self.newest_rows
     }
 
-    /// Takes a frame of a transfer to this replica, whose state is the life `live` of its rows; `wanted`
+    fn begin(&mut self, from: NodeId, view: u64, meta: SnapshotMeta, live: RowGeneration) {
+        self.newest_rows = RowGeneration(self.newest_rows.0.max(live.0) + 1);
+        let rows = self.newest_rows;
+        self.current = Some(Current {
+            from,
+            view,
+            next: 0,
+            taken: 0,
+            asked: false,
+            rows,
+            meta,
+            complete: false,
+        });
+    }
+
+    /// The core has been offered a snapshot, and said whether it is `wanted`; the state is the life `live`
+    /// of the rows.
+    pub fn offered(&mut self, offer: &Offer, wanted: bool, live: RowGeneration) -> IntakeStep {
+        let Offer { from, view, ref meta, .. } = *offer;
+        let known = self.current.as_ref().is_some_and(|current| current.is_of(from, view));
+        if !wanted {
+            self.current.take_if(|_| known);
+            return IntakeStep::Refuse { view };
+        }
+        if !known {
+            self.begin(from, view, meta.clone(), live);
+        }
+        let current = self.current.as_mut().expect("there is one, or it was just begun");
+        if current.meta != *meta {
+            return IntakeStep::Refuse { view };
+        }
+        current.asked = false;
+        current.want()
+    }
+
+    /// Takes a frame of a transfer to this replica, whose state is the life `live` of its rows; `of_use`
     /// says whether a snapshot, sent in that term, is of use.
     pub fn handle(
         &mut self,
         from: NodeId,
         frame: SnapshotFrame,
         live: RowGeneration,
-        wanted: impl FnOnce(Term, &SnapshotMeta) -> bool,
+        of_use: impl FnOnce(Term, &SnapshotMeta) -> SnapshotUse,
     ) -> IntakeStep {
         let SnapshotFrame::Chunk { group, term, view, meta, sequence, rows, last } = frame else {
-            return IntakeStep::Ignore; // Answers to what this node sends go to the sender's task.
+            return IntakeStep::Ignore; // Offers go to the core, answers to the sender's task.
         };
         if group != self.group {
             return IntakeStep::Ignore;
         }
-        // Never over newer state, never from a leader of the past.
-        if !wanted(term, &meta) {
-            return IntakeStep::Refuse { view };
+        let known = self.current.as_ref().is_some_and(|current| current.is_of(from, view));
+        match of_use(term, &meta) {
+            SnapshotUse::Wanted => {}
+            SnapshotUse::NotNow => return IntakeStep::Ignore,
+            // Never over newer state, never from a leader of the past.
+            SnapshotUse::Never => {
+                self.current.take_if(|_| known);
+                return IntakeStep::Refuse { view };
+            }
         }
         if rows.iter().any(|(key, _)| key.len() > KEY_BYTES_MAX) {
+            self.current.take_if(|_| known);
             return IntakeStep::Refuse { view };
         }
-        if sequence == 0 {
-            self.newest_rows = RowGeneration(self.newest_rows.0.max(live.0) + 1);
-            let rows = self.newest_rows;
-            self.current = Some(Current { from, view, next: 0, rows, meta, complete: false });
+        if self.current.is_none() {
+            // It was agreed on with an earlier life of this replica.
+            self.begin(from, view, meta, live);
         }
-        let Some(current) = &mut self.current else { return IntakeStep::Refuse { view } };
-        if current.from != from || current.view != view || current.complete {
+        let current = self.current.as_mut().expect("there is one, or it was just begun");
+        if !current.is_of(from, view) {
             return IntakeStep::Refuse { view };
         }
-        if sequence != current.next {
-            // A chunk sent twice is ignored; a gap cannot be filled.
-            return if sequence < current.next {
-                IntakeStep::Ignore
-            } else {
-                IntakeStep::Refuse { view }
-            };
+        let flood = current.next - current.taken > limits::SNAPSHOT_WINDOW_CHUNKS;
+        if sequence < current.next || current.complete || flood {
+            return IntakeStep::Ignore;
+        }
+        if sequence > current.next {
+            let first = !std::mem::replace(&mut current.asked, true);
+            return if first { current.want() } else { IntakeStep::Ignore };
         }
         current.next += 1;
+        current.asked = false;
         current.complete = last;
-        let row_generation = current.rows;
-        let install = last.then(|| current.meta.clone());
-        IntakeStep::Write { view, sequence, row_generation, rows, install }
+        IntakeStep::Write { sequence, row_generation: current.rows, rows }
+    }
+
+    /// A chunk of this life of the rows is in the store. `None` if nobody wants to know any more.
+    pub fn stored(&mut self, rows: RowGeneration, sequence: u64) -> Option<Stored> {
+        let current = self.current.as_mut().filter(|current| current.rows == rows)?;
+        current.taken = current.taken.max(sequence + 1);
+        let (from, view, taken) = (current.from, current.view, current.taken);
+        let whole = current.complete && taken == current.next;
+        Some(Stored { from, view, taken, install: whole.then(|| current.meta.clone()) })
     }
 
     /// The transfer that filled this life of the rows has ended, well or not. Another one, begun since,
@@ -125,86 +211,5 @@ impl Intake {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn chunk(view: u64, sequence: u64, last: bool) -> SnapshotFrame {
-        SnapshotFrame::Chunk {
-            group: GroupId(1),
-            term: Term(2),
-            view,
-            meta: SnapshotMeta::default(),
-            sequence,
-            rows: Vec::new(),
-            last,
-        }
-    }
-
-    fn step(intake: &mut Intake, frame: SnapshotFrame) -> IntakeStep {
-        intake.handle(NodeId(1), frame, RowGeneration(1), |_, _| true)
-    }
-
-    fn rows_of(step: &IntakeStep) -> Option<RowGeneration> {
-        match step {
-            IntakeStep::Write { row_generation, .. } => Some(*row_generation),
-            _ => None,
-        }
-    }
-
-    #[test]
-    fn chunks_of_two_views_never_mix() {
-        let mut intake = Intake::new(GroupId(1), RowGeneration(0));
-        assert_eq!(rows_of(&step(&mut intake, chunk(7, 0, false))), Some(RowGeneration(2)));
-        assert_eq!(rows_of(&step(&mut intake, chunk(8, 0, false))), Some(RowGeneration(3)));
-        assert_eq!(step(&mut intake, chunk(7, 1, true)), IntakeStep::Refuse { view: 7 });
-        let last = step(&mut intake, chunk(8, 1, true));
-        assert!(matches!(last, IntakeStep::Write { install: Some(_), .. }));
-    }
-
-    #[test]
-    fn a_life_of_rows_is_never_used_twice() {
-        let mut intake = Intake::new(GroupId(1), RowGeneration(6));
-        assert_eq!(rows_of(&step(&mut intake, chunk(7, 0, false))), Some(RowGeneration(7)));
-        assert_eq!(intake.newest_rows(), RowGeneration(7));
-    }
-
-    #[test]
-    fn the_end_of_an_earlier_transfer_does_not_end_the_present_one() {
-        let mut intake = Intake::new(GroupId(1), RowGeneration(0));
-        step(&mut intake, chunk(7, 0, true));
-        step(&mut intake, chunk(8, 0, false));
-        intake.ended(RowGeneration(2));
-        assert!(rows_of(&step(&mut intake, chunk(8, 1, false))).is_some());
-        intake.ended(RowGeneration(3));
-        assert_eq!(step(&mut intake, chunk(8, 2, false)), IntakeStep::Refuse { view: 8 });
-    }
-
-    #[test]
-    fn a_key_that_no_store_can_hold_is_refused() {
-        let mut intake = Intake::new(GroupId(1), RowGeneration(0));
-        let SnapshotFrame::Chunk { group, term, view, meta, sequence, last, .. } =
-            chunk(7, 0, true)
-        else {
-            unreachable!("just made")
-        };
-        let rows = vec![(Bytes::from(vec![1; 65_530]), Bytes::new())];
-        let frame = SnapshotFrame::Chunk { group, term, view, meta, sequence, rows, last };
-        assert_eq!(step(&mut intake, frame), IntakeStep::Refuse { view: 7 });
-    }
-
-    #[test]
-    fn a_gap_ends_the_transfer_and_a_repetition_does_not() {
-        let mut intake = Intake::new(GroupId(1), RowGeneration(0));
-        step(&mut intake, chunk(7, 0, false));
-        assert_eq!(step(&mut intake, chunk(7, 2, false)), IntakeStep::Refuse { view: 7 });
-        assert!(rows_of(&step(&mut intake, chunk(7, 1, false))).is_some());
-        assert_eq!(step(&mut intake, chunk(7, 1, false)), IntakeStep::Ignore);
-    }
-
-    #[test]
-    fn what_is_not_wanted_is_refused() {
-        let mut intake = Intake::new(GroupId(1), RowGeneration(0));
-        let refused = intake.handle(NodeId(1), chunk(7, 0, true), RowGeneration(1), |_, _| false);
-        assert_eq!(refused, IntakeStep::Refuse { view: 7 });
-    }
-}
+#[path = "intake_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@
 //! config group's is `shard`'s, a data group's is `kv`'s.
 
 use crate::kv::EntryBuilder;
+use crate::kv::migration::MoveRecord;
 use crate::limits;
 use crate::net::message::Work;
 use crate::shard::{ConfigPayload, ConfigRequest};
@@ -23,7 +24,8 @@ impl PayloadKind {
     pub fn grows(self, work: &Work) -> bool {
         match work {
             Work::Keys(asks) => asks.iter().any(|ask| ask.command.grows()),
-            Work::Change(_) | Work::Query(_) => false,
+            Work::Steps(steps) => steps.iter().any(MoveRecord::grows),
+            Work::Change(_) | Work::Query(_) | Work::Look(_) => false,
         }
     }
 
@@ -90,6 +92,11 @@ impl Payload {
                     builder.push(&ask.command, ask.session);
                 }
             }
+            (Self::Keys(builder), Work::Steps(steps)) => {
+                for step in steps {
+                    builder.push_move(step);
+                }
+            }
             (Self::Config(payload), Work::Change(bytes)) => {
                 if let Ok(request) = crate::codec::decode::<ConfigRequest>(bytes) {
                     payload.requests.push(request);
@@ -118,7 +125,8 @@ pub fn speaks(kind: PayloadKind, work: &Work) -> bool {
         (PayloadKind::Config, Work::Change(bytes)) => {
             crate::codec::decode::<ConfigRequest>(bytes).is_ok()
         }
-        (PayloadKind::Config, Work::Query(_)) => true,
+        (PayloadKind::Keys, Work::Steps(steps)) => !steps.is_empty(),
+        (PayloadKind::Config, Work::Query(_)) | (PayloadKind::Keys, Work::Look(_)) => true,
         _ => false,
     }
 }

@@ -39,6 +39,12 @@ impl Reads {
         !self.gathered.is_empty()
     }
 
+    /// What was gathered, which need not be given to the core.
+    pub(super) fn take_gathered(&mut self) -> Vec<ConfirmedRead> {
+        self.units -= self.gathered.len();
+        std::mem::take(&mut self.gathered)
+    }
+
     /// Names what was gathered, to be given to the core. None of it may be answered before the entry
     /// at `least` is applied.
     pub(super) fn ask(&mut self, least: Index) -> ReadContext {

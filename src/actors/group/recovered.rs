@@ -4,15 +4,17 @@
 //! out here, and makes up for it.
 
 use crate::ids::Index;
-use crate::raft::{Restored, SnapshotMeta};
+use crate::raft::{Membership, Restored, SnapshotMeta};
 use crate::store::wal::RecoveredGroup;
 
-/// What a core starts from whose state is applied up to `applied`.
+/// What a core starts from whose state is applied up to `applied`, where `membership` was in force. A state
+/// that is older than the log's start knows less of the membership than the log.
 #[must_use]
-pub fn restored(recovered: RecoveredGroup, applied: Index) -> Restored {
+pub fn restored(recovered: RecoveredGroup, applied: Index, membership: Membership) -> Restored {
+    let is_older = applied < recovered.base.index;
     Restored {
         hard_state: recovered.hard_state,
-        membership: recovered.base.membership.clone(),
+        membership: if is_older { recovered.base.membership.clone() } else { membership },
         base: recovered.base,
         terms: recovered.terms,
         last: recovered.last,

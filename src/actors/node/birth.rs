@@ -9,7 +9,7 @@ use super::host::Host;
 use crate::actors::poller::{Poller, PollerMessage};
 use crate::actors::shared::Shared;
 use crate::actors::threads::LogHandle;
-use crate::ids::{ClusterId, Incarnation, NodeId};
+use crate::ids::{ClusterId, NodeId};
 use crate::net::message::{Identity, PeerMessage};
 use crate::shard::{Founder, InitPlan, NodeInfo, ReplicatedLimits, Table};
 use crate::store::home::Home;
@@ -48,18 +48,9 @@ impl Birthplace {
         Identity {
             node: self.shared.node,
             info: self.info.clone(),
-            cluster: plan.as_ref().map(|plan| plan.cluster),
+            cluster: self.home.lock().unwrap_or_else(PoisonError::into_inner).cluster(),
             plan,
         }
-    }
-
-    /// The disk that a node of the cluster must have.
-    pub(super) fn incarnation_of(&self, node: NodeId) -> Option<Incarnation> {
-        if let Some(routing) = self.shared.routing() {
-            return routing.table().nodes.get(&node).map(|info| info.incarnation);
-        }
-        let plan = self.plan()?;
-        plan.founders.iter().find(|founder| founder.node == node).map(|f| f.info.incarnation)
     }
 
     /// A node has told who it is.
@@ -77,6 +68,9 @@ impl Birthplace {
             } else {
                 Err(format!("this node belongs to cluster {} already", known.cluster))
             };
+        }
+        if let Some(cluster) = self.identity().cluster {
+            return Err(format!("this node belongs to cluster {cluster} already"));
         }
         Table::found(&plan).map_err(|error| error.to_string())?;
         let me = plan.founders.iter().find(|founder| founder.node == self.shared.node);
@@ -103,23 +97,46 @@ impl Birthplace {
     }
 
     /// `init`: the cluster's id, and whether it existed before.
-    pub(super) async fn init(&self, data_groups: u32) -> Result<(ClusterId, bool), String> {
+    pub(super) async fn init(
+        &self,
+        data_groups: u32,
+        replication: Option<u32>,
+    ) -> Result<(ClusterId, bool), String> {
+        if self.founders.is_empty() {
+            return Err("this node was started to join a cluster (--join), not to found one".into());
+        }
         let others: Vec<NodeId> =
             self.founders.iter().copied().filter(|node| *node != self.shared.node).collect();
         let mut identities = self.ask(&others, &PeerMessage::Identify, |_| true).await?;
         identities.insert(self.shared.node, self.identity());
         let mut plans: Vec<InitPlan> = identities.values().filter_map(|i| i.plan.clone()).collect();
         plans.dedup();
-        let existed = identities.values().all(|identity| identity.plan.is_some());
+        if plans.is_empty()
+            && let Some(cluster) = identities.values().find_map(|one| one.cluster)
+        {
+            return Ok((cluster, true));
+        }
         let plan = match plans.as_slice() {
-            [] => self.new_plan(&identities, data_groups)?,
+            [] => self.new_plan(&identities, data_groups, replication)?,
             [plan] => plan.clone(),
             _ => return Err("the nodes belong to different clusters; check --cluster".into()),
         };
-        if !existed {
-            let found = PeerMessage::Found(plan.clone());
-            let kept = |identity: &Identity| identity.plan.as_ref() == Some(&plan);
-            self.ask(&others, &found, kept).await?;
+        // Who came back with a new disk founds nothing any more.
+        let lacks = |one: &Identity| {
+            let is_one = |founder: &Founder| {
+                (founder.node, founder.info.incarnation) == (one.node, one.info.incarnation)
+            };
+            one.plan.is_none() && plan.founders.iter().any(is_one)
+        };
+        let mut waiting: Vec<NodeId> =
+            identities.values().filter(|one| lacks(one)).map(|one| one.node).collect();
+        let existed = waiting.is_empty();
+        let is_own = waiting.contains(&self.shared.node);
+        waiting.retain(|node| *node != self.shared.node);
+        let found = PeerMessage::Found(plan.clone());
+        let kept = |identity: &Identity| identity.plan.as_ref() == Some(&plan);
+        self.ask(&waiting, &found, kept).await?;
+        if is_own {
             self.found(plan.clone()).await?;
         }
         Ok((plan.cluster, existed))
@@ -129,7 +146,15 @@ impl Birthplace {
         &self,
         identities: &BTreeMap<NodeId, Identity>,
         data_groups: u32,
+        replication: Option<u32>,
     ) -> Result<InitPlan, String> {
+        let nodes = identities.len();
+        if let Some(more) = replication.filter(|replication| *replication as usize > nodes) {
+            return Err(format!(
+                "{more} replicas of each group need as many nodes, and there are {nodes}: give a smaller \
+                 --replication, or name more nodes in --cluster"
+            ));
+        }
         let mut hash_key = [0; 16];
         getrandom::fill(&mut hash_key).map_err(|error| error.to_string())?;
         let founders = identities
@@ -141,7 +166,7 @@ impl Birthplace {
             hash_key,
             founders,
             data_groups,
-            replication: u32::MAX,
+            replication: replication.unwrap_or(u32::MAX),
             limits: ReplicatedLimits::default(),
         };
         Table::found(&plan).map_err(|error| error.to_string())?;

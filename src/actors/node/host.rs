@@ -3,30 +3,36 @@
 use crate::actors::apply::{ApplyInbox, Birth};
 use crate::actors::group::actor::{GroupActor, GroupSeed};
 use crate::actors::group::payload::PayloadKind;
+use crate::actors::secretary::SecretaryActor;
 use crate::actors::shared::{Board, Replica, Shared};
 use crate::actors::threads::LogHandle;
 use crate::ids::{Bucket, ClusterId, GroupId, Incarnation, NodeId};
 use crate::kv::{Genesis, SessionLimits};
 use crate::net::quic::Endpoint;
 use crate::raft::Membership;
-use crate::shard::{Bounds, InitPlan, Table};
-use crate::store::wal::Damage;
+use crate::shard::{GroupInfo, Table};
+use crate::store::home::Home;
 use crate::time::UnixMillis;
 use actix_rt::ArbiterHandle;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// See the module's first lines.
 pub struct Host {
     pub(super) shared: Arc<Shared>,
-    pub(super) endpoint: Mutex<Option<Endpoint>>,
+    pub(super) endpoint: Arc<Mutex<Option<Endpoint>>>,
     pub(super) log: LogHandle,
     pub(super) apply: ApplyInbox,
     /// The workers' arbiters; groups are spread over them.
     pub(super) arbiters: Vec<ArbiterHandle>,
     pub(super) incarnation: Incarnation,
-    /// What the log has lost: the replicas concerned must neither vote nor serve.
-    pub(super) damaged: Damage,
+    pub(super) home: Arc<Mutex<Home>>,
+    /// Groups that live in the log, until their replicas have been started.
+    pub(super) living: Mutex<BTreeSet<GroupId>>,
+    /// Something is lost in the log, and nobody knows whose.
+    pub(crate) unsure: AtomicBool,
 }
 
 impl Host {
@@ -35,76 +41,148 @@ impl Host {
         if node == self.shared.node {
             return;
         }
-        let endpoint = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let endpoint = lock(&self.endpoint);
         if let Some(endpoint) = endpoint.as_ref() {
             self.shared.peers.add(node, endpoint.peer(node, address));
         }
     }
 
+    /// A node was removed from the cluster: nobody here speaks with it any more.
+    pub fn part_from(&self, node: NodeId) {
+        let endpoint = lock(&self.endpoint);
+        if let Some(endpoint) = endpoint.as_ref() {
+            endpoint.remove_peer(node);
+        }
+        self.shared.peers.remove(node);
+    }
+
     /// The node belongs to this cluster from now on.
     pub(super) fn set_cluster(&self, cluster: ClusterId) {
-        let endpoint = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let endpoint = lock(&self.endpoint);
         if let Some(endpoint) = endpoint.as_ref() {
             endpoint.set_cluster(cluster);
         }
     }
 
-    /// Starts this node's replica of a group that was founded with the cluster.
+    /// Passes entries of a group on from now on.
+    pub fn employ(&self, group: GroupId) {
+        let addr = SecretaryActor::start_on(self.arbiter(group), self.shared.clone(), group);
+        self.shared.secretaries.add(group, addr);
+    }
+
+    fn arbiter(&self, group: GroupId) -> &ArbiterHandle {
+        &self.arbiters[group.0 as usize % self.arbiters.len()]
+    }
+
+    /// Keeps the table on disk, and with it which cluster this is. Nothing waits for that: whoever forgets it
+    /// asks for it again.
+    pub fn remember(&self, table: Arc<Table>) {
+        let (home, log, endpoint) = (self.home.clone(), self.log.clone(), self.endpoint.clone());
+        actix_rt::spawn(async move {
+            let known = lock(&home).table().map(Table::stamp);
+            if known.is_some_and(|known| known >= table.stamp()) {
+                return;
+            }
+            let is_new = lock(&home).cluster().is_none();
+            let cluster = table.cluster;
+            if is_new && let Err(trouble) = log.set_cluster(cluster).await {
+                tracing::error!("the log does not take the cluster's id: {trouble}");
+                return;
+            }
+            let kept = tokio::task::spawn_blocking(move || {
+                let mut home = lock(&home);
+                let newer = home.table().is_none_or(|known| known.stamp() < table.stamp());
+                if newer { home.remember(Table::clone(&table)) } else { Ok(()) }
+            });
+            match kept.await {
+                Ok(Ok(())) if is_new => {
+                    tracing::info!(%cluster, "this node belongs to the cluster");
+                    if let Some(endpoint) = lock(&endpoint).as_ref() {
+                        endpoint.set_cluster(cluster);
+                    }
+                }
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!("the config table is not kept on disk: {error}"),
+                Err(error) => tracing::warn!("the config table is not kept on disk: {error}"),
+            }
+        });
+    }
+
+    /// Groups that live in the log and have no replica running yet.
+    pub fn living<T>(&self, running: &BTreeMap<GroupId, T>) -> BTreeSet<GroupId> {
+        let mut living = lock(&self.living);
+        living.retain(|group| !running.contains_key(group));
+        living.clone()
+    }
+
+    /// Every group that should be here is, and none of them has forgotten anything.
+    pub fn mend(self: &Arc<Self>) {
+        let host = self.clone();
+        actix_rt::spawn(async move {
+            match host.log.mend().await {
+                Ok(true) => {
+                    if host.unsure.swap(false, Relaxed) {
+                        tracing::info!("the log is whole again: every replica here was born anew");
+                    }
+                }
+                Ok(false) => {}
+                Err(trouble) => tracing::warn!("the log is not whole yet: {trouble}"),
+            }
+        });
+    }
+
+    /// Starts this node's replica of a group. On a disk that the group was founded with, it is a voter from
+    /// the beginning; else it waits for its group to let it in. What a founder starts from is in the table
+    /// for ever: every founder finds the same there, whichever version it has.
     ///
     /// # Errors
-    /// When this node's disk is none of the group's founders.
-    pub fn start(&self, group: GroupId, plan: &InitPlan) -> Result<(), String> {
-        let table = Table::found(plan).map_err(|error| error.to_string())?;
+    /// When there is no such group.
+    pub fn start(&self, group: GroupId, table: &Table) -> Result<(), String> {
         let Some(info) = table.groups.get(&group) else {
-            return Err("it is not one of the cluster's first groups".into());
+            return Err("the table does not know the group".into());
         };
-        if !table.may_found(group, self.shared.node, self.incarnation) {
-            return Err(
-                "this disk is not the one that the cluster was founded with; a node that lost its disk \
-                 must be removed and added again under a new id"
-                    .into(),
-            );
-        }
+        let founds = table.may_found(group, self.shared.node, self.incarnation);
+        let founders = if founds {
+            Membership::of_disks(info.founders.iter().copied())
+        } else {
+            Membership::default()
+        };
+        let observer = info.observers.contains(&self.shared.node);
         let board = Arc::new(Board::default());
-        let silent = match &self.damaged {
-            Damage::None => false,
-            Damage::Groups(groups) => groups.contains(&group),
-            // Also of groups that the log knows nothing of any more.
-            Damage::All => true,
-        };
-        board.failed.store(silent, Relaxed);
+        board.observer.store(observer, Relaxed);
         let (kind, birth) = if group == GroupId::CONFIG {
             (PayloadKind::Config, Birth::Config)
         } else {
-            (PayloadKind::Keys, Birth::Keys(Box::new(genesis(&table, group))))
+            (PayloadKind::Keys, Birth::Keys(Box::new(genesis(table, info, founds))))
         };
         let seed = GroupSeed {
             group,
             kind,
             birth,
             preferred: info.preferred_leader == self.shared.node,
-            founders: Membership::of_voters(info.founders.iter().map(|founder| founder.0)),
+            founders,
+            disk: self.incarnation,
             shared: self.shared.clone(),
             log: self.log.clone(),
             apply: self.apply.clone(),
             board: board.clone(),
-            silent,
+            observer,
         };
-        let arbiter = &self.arbiters[group.0 as usize % self.arbiters.len()];
-        let addr = GroupActor::start_on(arbiter, seed);
+        let addr = GroupActor::start_on(self.arbiter(group), seed);
         self.shared.add_replica(group, Replica { addr, board });
         Ok(())
     }
 }
 
-/// The state of a data group at the cluster's birth.
-fn genesis(table: &Table, group: GroupId) -> Genesis {
-    let ranges = table.owners.ranges_of(group, Bounds::Actual);
-    let limits = &table.limits;
+/// The state of a data group at its birth: where it is founded, it owns its first buckets. Elsewhere it owns
+/// nothing, and all it has comes with a snapshot.
+fn genesis(table: &Table, info: &GroupInfo, founds: bool) -> Genesis {
+    let limits = &info.first_limits;
+    let buckets = if founds { info.first_buckets.as_slice() } else { &[] };
     Genesis {
         hash_key: table.hash_key,
-        buckets: ranges
-            .into_iter()
+        buckets: buckets
+            .iter()
             .flat_map(|range| (range.first.0..=range.last.0).map(Bucket))
             .collect(),
         // The first leader's first stamp sets it.
@@ -116,4 +194,8 @@ fn genesis(table: &Table, group: GroupId) -> Genesis {
             bytes: limits.session_bytes_max,
         },
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,20 +4,22 @@ use super::admin::Admin;
 use super::birth::Birthplace;
 use crate::actors::group::actor::GroupMessage;
 use crate::actors::group::event::{Event, ReplyTo};
+use crate::actors::identity::Kinship;
 use crate::actors::metrics;
 use crate::actors::poller::{Poller, PollerMessage};
 use crate::actors::router::{Router, worker_of};
 use crate::actors::shared::{Shared, Undelivered};
 use crate::codec;
-use crate::ids::{GroupId, NodeId};
+use crate::ids::{Era, GroupId, Incarnation, NodeId};
 use crate::net::message::{
-    Answer, Outcome, PeerMessage, RaftFrame, Refusal as UnitRefusal, SnapshotFrame, Unit,
+    Answer, GroupMessages, Outcome, PeerMessage, Pulse, RaftFrame, Refusal as UnitRefusal,
+    SnapshotFrame, Unit,
 };
 use crate::net::quic::{Inbound, Requester, Responder};
 use crate::net::tls::Role;
 use crate::net::wire::{CloseCode, Hello, Lane, Refusal};
 use crate::raft::Message;
-use crate::shard::Table;
+use crate::shard::{Table, TableStamp};
 use actix::Addr;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -44,29 +46,97 @@ impl NodeInbound {
     }
 
     fn raft(&self, from: NodeId, frames: &[Bytes]) {
-        let mut by_group: BTreeMap<GroupId, Vec<Message>> = BTreeMap::new();
+        let Some(disk) = self.shared.links.disk(from) else { return };
+        let counts = self.shared.kinship(from, disk).counts();
+        let mut by_group: BTreeMap<(GroupId, Era, Incarnation), Vec<Message>> = BTreeMap::new();
         for frame in frames {
             match codec::decode::<RaftFrame>(frame) {
                 Ok(frame) => {
-                    for (group, mut messages) in frame.groups {
+                    if let Some(pulse) = frame.pulse {
+                        self.offered(from, &pulse);
+                        if counts {
+                            self.pulse(from, &pulse);
+                        }
+                    }
+                    if !counts {
+                        continue;
+                    }
+                    for GroupMessages { group, era, disk: own, mut messages } in frame.groups {
                         // Nobody speaks for another.
                         messages.retain(|message| message.from == from);
-                        by_group.entry(group).or_default().append(&mut messages);
+                        if messages.iter().any(Message::is_for_secretary) {
+                            messages = self.relays(group, era, messages);
+                        }
+                        let disk = own.unwrap_or(disk);
+                        by_group.entry((group, era, disk)).or_default().append(&mut messages);
                     }
                 }
                 Err(error) => tracing::warn!(%from, "a raft frame cannot be read: {error}"),
             }
         }
-        for (group, messages) in by_group {
+        for ((group, era, disk), messages) in by_group {
+            if messages.is_empty() {
+                continue;
+            }
             let count = messages.len();
-            if self.shared.try_send(group, Event::Peer(messages)) == Err(Undelivered::Full) {
+            let messages = GroupMessage::Peer { from, era, disk, messages };
+            if self.shared.try_send(group, messages) == Err(Undelivered::Full) {
                 metrics::messages_dropped(group, count);
             }
         }
     }
 
+    /// Brings the secretary here its messages; answers those that are for the replica.
+    fn relays(&self, group: GroupId, era: Era, messages: Vec<Message>) -> Vec<Message> {
+        let (relays, others): (Vec<_>, Vec<_>) =
+            messages.into_iter().partition(Message::is_for_secretary);
+        let count = relays.len();
+        if self.shared.secretaries.deliver(group, era, relays) == Err(Undelivered::Full) {
+            metrics::messages_dropped(group, count);
+        }
+        others
+    }
+
+    fn pulse(&self, from: NodeId, pulse: &Pulse) {
+        let (wall, now) = (self.shared.wall(), self.shared.mono());
+        self.shared.clocks.heard(from, pulse.clock, wall, now);
+        self.shared.watch().heard(from, pulse, now);
+    }
+
+    /// Also from strangers: while this node was away, all others may have got new disks.
+    fn offered(&self, from: NodeId, pulse: &Pulse) {
+        let known = self.shared.routing().map_or(TableStamp::default(), |r| r.table().stamp());
+        if pulse.table > known {
+            self.tell_poller(PollerMessage::Offered(from, pulse.table));
+        }
+    }
+
     fn control(&self, from: NodeId, message: PeerMessage) {
+        // A stranger may ask, and be told; of what it says only tables count, which speak for themselves.
+        let counts = self.shared.kinship_of(from).counts();
         match message {
+            PeerMessage::Found(_)
+            | PeerMessage::Snapshot(_)
+            | PeerMessage::Join { .. }
+            | PeerMessage::Leave { .. }
+            | PeerMessage::Farewell { .. }
+                if !counts => {}
+            PeerMessage::Enlist(info) => {
+                if self.shared.links.disk(from) == Some(info.incarnation) {
+                    self.tell_poller(PollerMessage::Enlisted(from, info));
+                }
+            }
+            PeerMessage::Join { group, disk } => {
+                // Full, or nobody here leads the group: it is said again, and to others.
+                let _ = self.shared.try_send(group, Event::Arrived { node: from, disk });
+            }
+            PeerMessage::Leave { group, disk, forgotten } => {
+                let event = Event::Leaving { node: from, disk, forgotten };
+                let _ = self.shared.try_send(group, event);
+            }
+            PeerMessage::Farewell { group, disk } => {
+                let _ = self.shared.try_send(group, GroupMessage::Farewell(disk));
+            }
             PeerMessage::Forward(units) => self.forwarded(from, units),
             PeerMessage::Answers(answers) => {
                 let mut by_worker: BTreeMap<u16, Vec<Answer>> = BTreeMap::new();
@@ -76,11 +146,6 @@ impl NodeInbound {
                 for (worker, answers) in by_worker {
                     self.shared.deliver(ReplyTo::Worker(worker), answers);
                 }
-            }
-            PeerMessage::Health { clock, table, .. } => {
-                let (wall, now) = (self.shared.wall(), self.shared.mono());
-                self.shared.clocks.heard(from, clock, wall, now);
-                self.tell_poller(PollerMessage::Offered(from, table));
             }
             PeerMessage::TableRequest { known } => {
                 self.tell_poller(PollerMessage::Asked(from, known));
@@ -105,6 +170,10 @@ impl NodeInbound {
                 });
             }
             PeerMessage::Snapshot(frame) => self.shared.transfers.answered(from, frame),
+            PeerMessage::LeftBehind { group, era, leader } => {
+                // Full: it is told again when it next speaks.
+                let _ = self.shared.try_send(group, GroupMessage::LeftBehind(era, leader));
+            }
         }
     }
 
@@ -130,10 +199,25 @@ impl NodeInbound {
     }
 
     fn bulk(&self, from: NodeId, frame: SnapshotFrame) {
-        if let SnapshotFrame::Chunk { group, .. } = &frame {
-            let group = *group;
-            // Full: the sender does not hear of the chunk and gives the transfer up.
-            let _ = self.shared.try_send(group, GroupMessage::Snapshot(from, frame));
+        if frame.is_for_receiver() && self.shared.kinship_of(from).counts() {
+            // Full: the chunk is missed when the next one comes, or the sender asks.
+            let _ = self.shared.try_send(frame.group(), GroupMessage::Snapshot(from, frame));
+        }
+    }
+}
+
+impl NodeInbound {
+    /// Tells a peer of the groups that were recovered without it, before it can do anything there.
+    fn tell_left_behind(&self, peer: NodeId, hello: &Hello) {
+        let Some(routing) = self.shared.routing() else { return };
+        let disk = (peer, hello.incarnation);
+        let behind =
+            routing.table().groups.iter().filter(|(_, info)| info.left_behind.contains(&disk));
+        for (&group, info) in behind {
+            let leader = self.shared.replica(group).and_then(|replica| replica.board.leader());
+            let told = PeerMessage::LeftBehind { group, era: info.era(), leader };
+            // Lost: it is told again when it speaks.
+            let _ = self.shared.peers.control(peer, &told);
         }
     }
 }
@@ -141,23 +225,33 @@ impl NodeInbound {
 impl Inbound for NodeInbound {
     fn admit(&self, hello: &Hello) -> Result<(), Refusal> {
         let Role::Node(node) = hello.from else { return Ok(()) };
-        let known = self.birthplace.incarnation_of(node);
-        match known {
-            Some(known) if known != hello.incarnation => Err(Refusal::new(
-                CloseCode::Incarnation,
+        match self.shared.kinship(node, hello.incarnation) {
+            Kinship::Barred => Err(Refusal::new(
+                CloseCode::Barred,
                 format!(
-                    "{node} has another disk than the one that belongs to the cluster; a node that lost \
-                     its disk must be removed and added again under a new id"
+                    "{node} was removed from the cluster, or this disk of it was replaced by another one, and \
+                     is barred for ever; start it with an empty data directory, a removed node under a new id"
                 ),
             )),
-            _ => Ok(()),
+            Kinship::Unknown | Kinship::Peer | Kinship::Stranger => Ok(()),
         }
     }
 
-    fn connected(&self, peer: NodeId, _: &Hello, _: u16) {
-        tracing::info!(%peer, "connected");
+    fn connected(&self, peer: NodeId, hello: &Hello, _: u16) {
+        self.shared.links.opened(peer, hello.incarnation);
+        let is_stranger = !self.shared.kinship(peer, hello.incarnation).counts();
+        metrics::peer_stranger(peer, is_stranger);
+        if is_stranger {
+            tracing::warn!(
+                %peer, disk = %hello.incarnation,
+                "connected, with another disk than the one that belongs to the cluster: it counts for nothing"
+            );
+        } else {
+            tracing::info!(%peer, "connected");
+        }
         metrics::peer_connected(peer, true);
-        self.tell_poller(PollerMessage::Connected(peer));
+        self.shared.transfers.link(peer, true);
+        self.tell_left_behind(peer, hello);
     }
 
     fn frames(&self, from: NodeId, lane: Lane, frames: Vec<Bytes>) {
@@ -188,6 +282,9 @@ impl Inbound for NodeInbound {
     fn disconnected(&self, peer: NodeId, reason: &str) {
         tracing::warn!(%peer, reason, "disconnected");
         metrics::peer_connected(peer, false);
+        metrics::peer_stranger(peer, false);
+        self.shared.links.closed(peer);
+        self.shared.transfers.link(peer, false);
         // Nobody listening is fine.
         let _ = self.gone.send(peer);
         for group in self.shared.boards().into_keys() {

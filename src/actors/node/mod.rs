@@ -4,6 +4,8 @@ mod admin;
 mod birth;
 mod host;
 mod inbound;
+mod join;
+mod recover;
 mod scheduling;
 mod settings;
 mod start;

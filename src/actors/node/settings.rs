@@ -19,8 +19,10 @@ pub struct NodeSettings {
     pub listen: [SocketAddr; 4],
     /// The same, as others reach them.
     pub announce: [String; 4],
-    /// The founders' QUIC addresses, this node's among them.
+    /// The founders' QUIC addresses, this node's among them. None of a node that joins a cluster.
     pub cluster: BTreeMap<NodeId, String>,
+    /// Nodes of a running cluster, by their QUIC addresses, that are to take this node in if it belongs to none.
+    pub join: Vec<String>,
     /// The password of the Redis ports.
     pub password: Option<String>,
     /// TLS on the Redis ports.
@@ -29,6 +31,10 @@ pub struct NodeSettings {
     pub workers: u16,
     /// Where the node stands; nodes of one zone may fail together.
     pub zone: Option<String>,
+    /// What all snapshots that this node sends may take together, bytes per second.
+    pub snapshot_bytes_per_second: u64,
+    /// Serve reads on leases.
+    pub lease_reads: bool,
     /// Commands that break things on purpose are taken.
     pub debug_commands: bool,
 }

@@ -4,11 +4,13 @@ use super::admin::{Admin, serve_routed};
 use super::birth::Birthplace;
 use super::host::Host;
 use super::inbound::{NodeInbound, watch_gone};
+use super::join::join;
 use super::scheduling;
 use super::settings::NodeSettings;
-use crate::actors::apply::{Applier, ApplyInbox, ApplyThread, Live};
+use crate::actors::apply::{Applier, ApplyCommand, ApplyInbox, ApplyThread, Live};
 use crate::actors::gc::{GcSeed, GcWorker};
 use crate::actors::group::event::Event;
+use crate::actors::liveness::{Warden, WardenSeed};
 use crate::actors::metrics;
 use crate::actors::poller::{Poller, PollerSeed};
 use crate::actors::redis::{PortKind, PortSettings, Registry, bind};
@@ -16,18 +18,21 @@ use crate::actors::router::Router;
 use crate::actors::shared::Shared;
 use crate::actors::supervision::guarded;
 use crate::actors::threads::{LogHandle, NodeLogEvents, NodeSink, NodeStateEvents};
-use crate::ids::{BootId, ClusterId};
+use crate::ids::{BootId, GroupId};
+use crate::limits;
 use crate::net::http::{HttpServer, Pages, Readiness};
 use crate::net::message::Answer;
 use crate::net::quic::{Endpoint, Node, NodeSecret, Options};
 use crate::net::tls::{Identity, Role, redis_acceptor};
+use crate::rows::RowGeneration;
 use crate::shard::NodeInfo;
 use crate::store::disk::RealDisk;
 use crate::store::home::Home;
 use crate::store::state::{FjallOptions, FjallStore, Overlay, StateStore, StateThread};
 use crate::store::wal::{Damage, Log, LogIdentity, LogOptions, LogThread};
 use actix_rt::{Arbiter, System};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -69,7 +74,11 @@ pub fn run(settings: NodeSettings) -> Result<(), StartError> {
 /// What was found on the disk.
 struct Storage {
     log: Log<RealDisk>,
-    damaged: Damage,
+    /// Groups that live in the log, and those that died there.
+    living: BTreeSet<GroupId>,
+    dead: BTreeSet<GroupId>,
+    /// Something is lost, and nobody knows whose.
+    unsure: bool,
     state: Arc<dyn StateStore>,
     live: Arc<Live>,
 }
@@ -77,18 +86,18 @@ struct Storage {
 impl Storage {
     fn open(home: &Home, settings: &NodeSettings) -> Result<Self, StartError> {
         let identity = LogIdentity {
-            cluster: home.plan().map_or(ClusterId::default(), |plan| plan.cluster),
+            cluster: home.cluster().unwrap_or_default(),
             node: settings.node,
             incarnation: home.identity().incarnation,
         };
         let (log, recovered) =
             Log::open(RealDisk, &home.log_dir(), identity, LogOptions::default())
                 .map_err(trouble)?;
-        if recovered.created && home.plan().is_some() {
+        if recovered.created && home.cluster().is_some() {
             return Err(StartError(format!(
                 "the log in {} is gone, but this node belongs to a cluster: it has forgotten what it \
-                 promised. Bring the log back, or give this machine an empty data directory and a new \
-                 node id",
+                 promised. Bring the log back, or start this node with an empty data directory: then the \
+                 cluster takes it back and gives it all data again",
                 home.log_dir().display()
             )));
         }
@@ -112,8 +121,8 @@ impl Storage {
                 _ => "all groups".to_owned(),
             };
             tracing::error!(
-                "the replicas of {whose} here may have forgotten what they promised and stay silent; \
-                 others go on. Replace this node's disk and add the node again under a new id"
+                "the replicas of {whose} here may have forgotten what they promised and stay silent, until \
+                 their groups have let them in anew. Look after this disk"
             );
         }
         let live = Arc::new(Live::default());
@@ -126,7 +135,9 @@ impl Storage {
         if let Some(cut) = state.journal_cut() {
             tracing::warn!("the state store's journal was cut, the log replays the rest: {cut:?}");
         }
-        Ok(Self { log, damaged, state: Arc::new(state), live })
+        let (living, dead) = (recovered.groups.into_keys().collect(), recovered.dead);
+        let unsure = damaged == Damage::All;
+        Ok(Self { log, living, dead, unsure, state: Arc::new(state), live })
     }
 }
 
@@ -145,8 +156,20 @@ async fn serve(
     let boot = BootId(u64::try_from(number >> 64).expect("sixty-four bits"));
     let client = u64::try_from(number & u128::from(u64::MAX)).expect("sixty-four bits");
 
+    match (home.promises_leases(), settings.lease_reads) {
+        (false, true) => home.set_promises_leases(true).map_err(trouble)?,
+        (true, false) => {
+            // Leaders may rely on what replicas here promised just before. From here on nobody does.
+            tokio::time::sleep(limits::TICK * limits::ELECTION_TICKS).await;
+            home.set_promises_leases(false).map_err(trouble)?;
+        }
+        (true, true) | (false, false) => {}
+    }
+
     // Threads.
     let shared = Arc::new(Shared::new(node));
+    shared.lease_reads.store(settings.lease_reads, Relaxed);
+    shared.transfers.set_rate(settings.snapshot_bytes_per_second);
     let (fatal, mut fatalities) = mpsc::unbounded_channel();
     let (tables, newest_table) = watch::channel(None);
     let apply = ApplyInbox::default();
@@ -156,6 +179,11 @@ async fn serve(
     let sink = NodeSink::new(shared.clone(), state_thread.handle(), tables, fatal.clone());
     let applier = Applier::new(Overlay::new(storage.state), storage.live.clone(), sink);
     let apply_thread = ApplyThread::spawn(applier, apply.clone()).map_err(trouble)?;
+    for group in storage.dead {
+        // The rows of what died here go, also if the process ended before they did.
+        let (newest_rows, reply) = (RowGeneration(0), Box::new(drop));
+        apply.push(ApplyCommand::Reset { group, newest_rows, reply });
+    }
     let log_events = NodeLogEvents::new(shared.clone(), fatal.clone());
     let log_thread = LogThread::spawn(storage.log, Box::new(log_events)).map_err(trouble)?;
     let log = LogHandle::new(log_thread.handle());
@@ -198,7 +226,8 @@ async fn serve(
         http: http_announced,
         zone: settings.zone.clone(),
     };
-    let plan = home.plan().cloned();
+    let (plan, table) = (home.plan().cloned(), home.table().cloned().map(Arc::new));
+    let of_cluster = home.cluster();
     let secret = NodeSecret(home.identity().secret);
     let dir = home.dir().to_owned();
     let home = Arc::new(Mutex::new(home));
@@ -230,12 +259,7 @@ async fn serve(
         gone: gone.clone(),
         served: metrics::served(),
     });
-    let this = Node {
-        cluster: plan.as_ref().map(|plan| plan.cluster),
-        incarnation: info.incarnation,
-        boot,
-        secret,
-    };
+    let this = Node { cluster: of_cluster, incarnation: info.incarnation, boot, secret };
     let endpoint =
         Endpoint::bind(quic_address, &identity, this, Options::default(), inbound.clone())
             .map_err(trouble)?;
@@ -255,12 +279,14 @@ async fn serve(
     shared.set_workers(inboxes);
     let host = Arc::new(Host {
         shared: shared.clone(),
-        endpoint: Mutex::new(Some(endpoint)),
+        endpoint: Arc::new(Mutex::new(Some(endpoint))),
         log,
         apply: apply.clone(),
         arbiters: arbiters.clone(),
         incarnation: info.incarnation,
-        damaged: storage.damaged,
+        home: home.clone(),
+        living: Mutex::new(storage.living),
+        unsure: AtomicBool::new(storage.unsure),
     });
     for (peer, address) in &settings.cluster {
         host.reach(*peer, address);
@@ -287,12 +313,16 @@ async fn serve(
         host: host.clone(),
         tables: newest_table,
         plan,
-        boot,
+        table,
         info,
     };
+    Warden::start_here(WardenSeed { shared: shared.clone(), log: host.log.clone(), boot });
     let poller = Poller::start_here(seed, router.clone());
     let _ = birthplace.poller.set(poller.clone());
     let _ = inbound.poller.set(poller);
+    if !settings.join.is_empty() {
+        actix_rt::spawn(join(birthplace.clone(), identity, settings.join, fatal));
+    }
     GcWorker::start_here(GcSeed {
         shared: shared.clone(),
         apply,
@@ -303,7 +333,7 @@ async fn serve(
     });
     let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
     let _ = admin.routed.set(questions);
-    actix_rt::spawn(serve_routed(asked, router.clone()));
+    actix_rt::spawn(serve_routed(asked, router.clone(), shared.clone()));
     actix_rt::spawn(plain.serve(router.clone()));
     actix_rt::spawn(cluster.serve(router));
     let mut http_stop = shutdown.subscribe();
@@ -377,7 +407,9 @@ fn readiness(shared: Arc<Shared>) -> Arc<dyn Fn() -> Readiness + Send + Sync> {
             readiness.reasons.push("not initialised: run 'eraftctl init'".into());
         }
         for (group, replica) in shared.replicas() {
-            if replica.board.failed.load(Relaxed) {
+            if replica.board.left_behind.load(Relaxed) {
+                readiness.reasons.push(format!("{group} was recovered without the replica here"));
+            } else if replica.board.failed.load(Relaxed) {
                 readiness.reasons.push(format!("the replica of {group} here has failed"));
             }
             if replica.board.leader().is_none() {

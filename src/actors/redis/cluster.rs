@@ -1,10 +1,10 @@
 //! Redis Cluster's questions, answered from the node's view of the cluster.
 
 use super::connection::Connection;
-use crate::actors::router::{Mode, Router, Target};
+use crate::actors::router::{Mode, Router, Target, trouble_reply};
 use crate::actors::shared::Shared;
 use crate::ids::Bucket;
-use crate::kv::{Command, Reply, ReplyError};
+use crate::kv::{Command, Redirect, Reply, ReplyError};
 use crate::net::message::{Ask, Outcome, Work};
 use crate::net::resp::RespVersion;
 use crate::shard::{ClusterView, Endpoint, SlotRange, Traffic};
@@ -29,6 +29,11 @@ pub(super) fn redirect(router: &Router, bucket: Bucket) -> Option<ReplyError> {
         },
         None => Some(down("Hash slot not served: its group has no leader at the moment")),
     }
+}
+
+/// On the cluster port: what a client is told whose command came when its bucket had just moved.
+pub(super) fn moved(router: &Router, moved: Redirect) -> ReplyError {
+    redirect(router, moved.bucket()).unwrap_or_else(|| moved.to_error())
 }
 
 fn down(text: &str) -> ReplyError {
@@ -121,7 +126,7 @@ pub(super) async fn of_bucket(connection: &Connection, bucket: Bucket, command: 
     match ticket.await.pop() {
         Some(settled) => match settled.outcome {
             Outcome::Done(mut replies) => replies.pop().unwrap_or(Reply::Nil),
-            trouble => super::turn::trouble_reply(&trouble, settled.hint.as_deref()),
+            trouble => trouble_reply(&trouble, settled.hint.as_deref()),
         },
         None => Reply::Nil,
     }

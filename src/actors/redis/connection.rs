@@ -48,6 +48,8 @@ pub(super) struct Connection {
     closing: bool,
     silent: bool,
     skip: bool,
+    /// READONLY was sent: reads may be answered by an observer here.
+    readonly: bool,
     value_size: ValueSize,
 }
 
@@ -64,6 +66,7 @@ impl Connection {
             closing: false,
             silent: false,
             skip: false,
+            readonly: false,
             value_size,
         }
     }
@@ -249,7 +252,10 @@ impl Connection {
             batch.turn.ready(ReplyError::err("a command without a key").into());
             return Ok(());
         };
-        if let Some(error) = self.redirect(bucket) {
+        let may_observe = self.readonly && !command.is_write();
+        if let Some(error) =
+            self.redirect(bucket).filter(|_| !(may_observe && self.router.observes(bucket)))
+        {
             batch.turn.ready(error.into());
         } else if let Err(command) = batch.turn.data(&self.router, bucket, command) {
             self.flush(batch, output).await?;
@@ -302,11 +308,16 @@ impl Connection {
                 self.version = RespVersion::Resp2;
                 self.authenticated = self.context.settings.password.is_none();
                 self.silent = false;
+                self.readonly = false;
                 self.entry.set_name(b"");
                 Reply::Status("RESET".into())
             }
-            // Reads are linearizable on any node, so there is nothing to allow or forbid.
-            ConnectionCommand::ReadOnly(_) | ConnectionCommand::Asking => Reply::Ok,
+            // On the plain port reads may be answered anywhere in any case.
+            ConnectionCommand::ReadOnly(readonly) => {
+                self.readonly = readonly;
+                Reply::Ok
+            }
+            ConnectionCommand::Asking => Reply::Ok,
             ConnectionCommand::Client(command) => return self.client(command),
         })
     }

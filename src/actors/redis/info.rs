@@ -64,6 +64,7 @@ fn write_section(connection: &Connection, section: &str, out: &mut String) {
             line("aof_enabled", &1);
             line("durability", &"every acknowledged write is synced on a majority");
             line("disk_low", &u8::from(shared.disk_low.load(Relaxed)));
+            line("disk_slow", &u8::from(shared.health().slow));
         }
         "stats" => {
             line("total_connections_received", &context.registry.accepted.load(Relaxed));
@@ -82,8 +83,18 @@ fn write_section(connection: &Connection, section: &str, out: &mut String) {
                 },
             );
             line("connected_slaves", &shared.peers.connected().len());
+            let leases = shared.lease_reads.load(Relaxed);
+            line("lease_reads", &if leases { "on" } else { "off" });
+            line("lease_reads_served", &shared.lease_reads_served.load(Relaxed));
         }
-        "cluster" => line("cluster_enabled", &u8::from(context.kind.is_cluster())),
+        "cluster" => {
+            line("cluster_enabled", &u8::from(context.kind.is_cluster()));
+            // Of the moves that are driven from this node.
+            let (moves, waiting, rate) = shared.move_reports.sum();
+            line("moves", &moves);
+            line("moves_buckets_waiting", &waiting);
+            line("moves_bytes_per_second", &rate);
+        }
         "keyspace" => {
             // The keys of the replicas here, as far as they are applied here.
             let keys: u64 = shared.boards().values().map(|board| board.stats().keys).sum();

@@ -4,18 +4,21 @@
 //! clients ask every master and add up.
 
 use super::connection::Connection;
-use super::turn::trouble_reply;
-use crate::actors::router::{Mode, Target};
+use crate::actors::router::{Mode, Target, trouble_reply};
 use crate::ids::GroupId;
 use crate::kv::parse::{ClusterWide, Split};
 use crate::kv::{Command, Reply, ReplyError, ScanPage};
 use crate::limits;
 use crate::net::message::{Ask, Outcome, Work};
-use crate::shard::Bounds;
+use crate::shard::{Bounds, BucketRange};
 use bytes::Bytes;
+use std::time::{Duration, Instant};
 
 /// Keys looked at by one page of KEYS.
 const KEYS_PAGE: u32 = 1_000;
+/// FLUSHALL waits so long for buckets that are between two groups, and looks again so often.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(5);
+const FLUSH_PAUSE: Duration = Duration::from_millis(10);
 /// The most that KEYS answers, bytes; use SCAN beyond.
 const KEYS_BYTES_MAX: usize = 256 * 1024 * 1024;
 
@@ -79,11 +82,52 @@ async fn ask(
     }
 }
 
+/// Each group forgets the keys that it serves. A bucket that is between two groups then is nobody's: all is
+/// done again until every bucket was somebody's, so that no key of before stays.
 async fn flush_all(connection: &Connection) -> Result<Reply, Reply> {
-    let replies = ask_each(connection, groups(connection)?, Command::Flush).await;
-    match Split::trouble(&replies, true) {
-        Some(error) => Err(error.into()),
-        None => Ok(Reply::Ok),
+    let began = Instant::now();
+    let speaks_for_all = connection.context.kind.mode() == Mode::Cluster;
+    let mut flushed = Flushed::new();
+    loop {
+        let replies = ask_each(connection, groups(connection)?, Command::Flush).await;
+        if let Some(error) = Split::trouble(&replies, true) {
+            return Err(error.into());
+        }
+        for reply in &replies {
+            let ranges = reply.decode::<Vec<BucketRange>>();
+            flushed.add(&ranges.map_err(|error| Reply::from(ReplyError::outcome_unknown(error)))?);
+        }
+        let left = flushed.left();
+        if left == 0 || !speaks_for_all {
+            return Ok(Reply::Ok);
+        }
+        if began.elapsed() > FLUSH_PATIENCE {
+            let why = format!("{left} buckets are between two groups: send it again");
+            return Err(ReplyError::outcome_unknown(why).into());
+        }
+        tokio::time::sleep(FLUSH_PAUSE).await;
+    }
+}
+
+/// Of which buckets the keys were forgotten, by whichever group served them then.
+struct Flushed(Vec<bool>);
+
+impl Flushed {
+    fn new() -> Self {
+        Self(vec![false; usize::from(limits::BUCKETS)])
+    }
+
+    fn add(&mut self, ranges: &[BucketRange]) {
+        for bucket in ranges.iter().flat_map(|range| range.buckets()) {
+            if let Some(flushed) = self.0.get_mut(usize::from(bucket.0)) {
+                *flushed = true;
+            }
+        }
+    }
+
+    /// How many buckets nobody has served yet.
+    fn left(&self) -> usize {
+        self.0.iter().filter(|flushed| !**flushed).count()
     }
 }
 
@@ -176,5 +220,25 @@ async fn keys(connection: &Connection, pattern: Bytes) -> Result<Reply, Reply> {
             return Ok(Reply::Array(found));
         }
         cursor = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Bucket;
+
+    #[test]
+    fn buckets_between_two_groups_are_left_until_somebody_has_served_them() {
+        let range = |first, last| BucketRange { first: Bucket(first), last: Bucket(last) };
+        let mut flushed = Flushed::new();
+        flushed.add(&[range(0, 99), range(200, limits::BUCKETS - 1)]);
+        flushed.add(&[range(0, 149), range(200, 299)]);
+        assert_eq!(flushed.left(), 50);
+        // No such buckets, whoever says so.
+        flushed.add(&[range(limits::BUCKETS, u16::MAX), range(9, 3)]);
+        assert_eq!(flushed.left(), 50);
+        flushed.add(&[range(150, 199)]);
+        assert_eq!(flushed.left(), 0);
     }
 }

@@ -13,6 +13,7 @@ mod output;
 mod port;
 mod registry;
 mod server;
+mod shardgroup;
 mod turn;
 
 pub(crate) use port::{PortKind, PortSettings, bind};

@@ -115,9 +115,8 @@ pub(crate) fn bind(
     socket.bind(&address.into())?;
     socket.listen(4096)?;
     socket.set_nonblocking(true)?;
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
-    let random = AtomicU64::new(u64::from_le_bytes(random));
+    let random = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let random = AtomicU64::new(random);
     let metrics = PortMetrics::new(kind.name());
     let context = Arc::new(PortContext { kind, settings, registry, metrics, random });
     Ok(Port { listener: socket.into(), context })

@@ -1,7 +1,7 @@
 //! Commands about the node: INFO, CONFIG, CLUSTER, SHARDGROUP, WAIT, TIME, SHUTDOWN.
 
 use super::connection::Connection;
-use super::{cluster, info};
+use super::{cluster, info, shardgroup};
 use crate::kv::parse::ServerCommand;
 use crate::kv::{Command, Reply, ReplyError};
 use crate::shard::{ConfigQuery, ConfigReply, Table};
@@ -92,6 +92,9 @@ pub(super) async fn run(connection: &Connection, command: ServerCommand) -> Repl
         ServerCommand::ShardGroupQuery { version: Some(version) } => {
             old_version(connection, version).await
         }
+        change @ (ServerCommand::ShardGroupJoin { .. }
+        | ServerCommand::ShardGroupLeave { .. }
+        | ServerCommand::ShardGroupMove { .. }) => shardgroup::change(connection, change).await,
     }
 }
 

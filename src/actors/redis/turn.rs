@@ -8,12 +8,12 @@
 //! does not fit waits for the next turn, which begins when this one is answered: two units on their way
 //! to one group might overtake each other.
 
-use crate::actors::router::{Mode, Router, Settled, Target, UNIT_BYTES_MAX};
+use crate::actors::router::{Mode, Router, Target};
 use crate::ids::Bucket;
 use crate::kv::parse::Split;
 use crate::kv::{Command, Reply, ReplyError};
 use crate::limits;
-use crate::net::message::{Ask, Outcome, Refusal, Work};
+use crate::net::message::{Ask, Work};
 
 /// Where a unit of several commands ends, bytes; a larger command goes alone.
 const UNIT_BYTES_TARGET: usize = limits::ENTRY_BYTES_MAX / 2;
@@ -187,12 +187,13 @@ impl Turn {
             self.units.into_iter().map(|unit| (unit.target, Work::Keys(unit.asks))).collect();
         let settled = if units.is_empty() { Vec::new() } else { router.submit(units, mode).await };
         let mut outcomes: Vec<Vec<Reply>> =
-            settled.into_iter().zip(counts).map(|(one, count)| replies(one, count)).collect();
+            settled.into_iter().zip(counts).map(|(one, count)| one.into_replies(count)).collect();
         // Each place is taken once.
         let mut take = |(unit, position): (usize, usize)| {
             let reply = outcomes.get_mut(unit).and_then(|replies| replies.get_mut(position));
-            match reply {
-                Some(reply) => std::mem::replace(reply, Reply::Nil),
+            match reply.map(|reply| std::mem::replace(reply, Reply::Nil)) {
+                Some(Reply::Redirect(redirect)) => super::cluster::moved(router, redirect).into(),
+                Some(reply) => reply,
                 None => ReplyError::outcome_unknown("the reply was lost").into(),
             }
         };
@@ -240,41 +241,10 @@ pub(super) fn value_bytes(reply: &Reply) -> usize {
     }
 }
 
-/// The replies of one unit, whatever became of it.
-fn replies(settled: Settled, count: usize) -> Vec<Reply> {
-    match settled.outcome {
-        Outcome::Done(replies) => replies,
-        trouble => vec![trouble_reply(&trouble, settled.hint.as_deref()); count],
-    }
-}
-
-/// What a client is told of a unit that was not, or perhaps not, carried out.
-pub(super) fn trouble_reply(outcome: &Outcome, hint: Option<&str>) -> Reply {
-    let hint = hint.unwrap_or("the cluster");
-    match outcome {
-        Outcome::NotDone(Refusal::DiskLow) => ReplyError::new(
-            "OOM",
-            "the disk is nearly full: only deletes are taken until there is room (not done)",
-        ),
-        Outcome::NotDone(Refusal::TooLarge) => ReplyError::err(format!(
-            "the commands sent together to one group are larger than {UNIT_BYTES_MAX} bytes (not done)"
-        )),
-        Outcome::NotDone(Refusal::Busy) => {
-            ReplyError::not_done(format!("{hint} has too many requests waiting; slow down"))
-        }
-        Outcome::NotDone(Refusal::Stopping) => ReplyError::not_done("this node is stopping"),
-        Outcome::NotDone(refusal) => ReplyError::new(
-            "CLUSTERDOWN",
-            format!("{hint} did not answer in time: {refusal}; see 'eraftctl status' (not done)"),
-        ),
-        _ => ReplyError::outcome_unknown(format!("{hint} did not answer in time")),
-    }
-    .into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::actors::router::UNIT_BYTES_MAX;
     use crate::actors::shared::Shared;
     use crate::ids::NodeId;
     use crate::kv::parse::{Parsed, parse, resolve};

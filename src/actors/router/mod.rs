@@ -6,9 +6,11 @@
 //! router's session, so that it applies once however often it is sent.
 
 mod flight;
+mod gather;
 mod sessions;
 mod ticket;
 
+#[cfg(test)]
 pub(crate) use flight::UNIT_BYTES_MAX;
 pub use flight::{Mode, Router, Target, worker_of};
-pub use ticket::{Settled, Ticket};
+pub use ticket::{Settled, Ticket, trouble_reply};

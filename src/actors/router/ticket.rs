@@ -1,6 +1,8 @@
 //! What a connection holds while its units are on their way: a future of all their outcomes.
 
-use crate::net::message::Outcome;
+use super::flight::UNIT_BYTES_MAX;
+use crate::kv::{Reply, ReplyError};
+use crate::net::message::{Outcome, Refusal};
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,6 +16,45 @@ pub struct Settled {
     pub outcome: Outcome,
     /// For "not done" at the deadline: what the user should know.
     pub hint: Option<String>,
+}
+
+impl Settled {
+    /// The replies to its `count` commands, whatever became of them.
+    #[must_use]
+    pub fn into_replies(self, count: usize) -> Vec<Reply> {
+        match self.outcome {
+            Outcome::Done(replies) => replies,
+            trouble => vec![trouble_reply(&trouble, self.hint.as_deref()); count],
+        }
+    }
+}
+
+/// What a client is told of a unit that was not, or perhaps not, carried out.
+#[must_use]
+pub fn trouble_reply(outcome: &Outcome, hint: Option<&str>) -> Reply {
+    let hint = hint.unwrap_or("the cluster");
+    match outcome {
+        Outcome::NotDone(Refusal::DiskLow) => ReplyError::new(
+            "OOM",
+            "the disk is nearly full: only deletes are taken until there is room (not done)",
+        ),
+        Outcome::NotDone(Refusal::TooLarge) => ReplyError::err(format!(
+            "the commands sent together to one group are larger than {UNIT_BYTES_MAX} bytes (not done)"
+        )),
+        Outcome::NotDone(Refusal::Busy) => {
+            ReplyError::not_done(format!("{hint} has too many requests waiting; slow down"))
+        }
+        Outcome::NotDone(Refusal::Stopping) => ReplyError::not_done("this node is stopping"),
+        Outcome::NotDone(Refusal::Moving) => ReplyError::not_done(format!(
+            "the bucket is on its way to another group; see 'eraftctl moves' ({hint})"
+        )),
+        Outcome::NotDone(refusal) => ReplyError::new(
+            "CLUSTERDOWN",
+            format!("{hint} did not answer in time: {refusal}; see 'eraftctl status' (not done)"),
+        ),
+        _ => ReplyError::outcome_unknown(format!("{hint} did not answer in time")),
+    }
+    .into()
 }
 
 #[derive(Debug)]

@@ -11,6 +11,8 @@ pub(crate) enum Answer {
     Yes,
     /// Exit code 1: the question was answered, with no.
     No,
+    /// Exit code 2: a change of the config table is not made; nothing has changed.
+    Refused,
 }
 
 impl Answer {
@@ -20,7 +22,8 @@ impl Answer {
     }
 }
 
-/// A sentence for the person in front of the program; exit code 2.
+/// A sentence for the person in front of the program. Exit code 2; of a word that changes the config table
+/// it is 1, which tells it from a refusal.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Trouble(String);

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::number;
+use crate::words::{Cancel, Group, History, Join, Leave, Move, Node, Only, Rate, Rebalance};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use eraft::ids::{GroupId, NodeId, TableVersion};
 use std::path::PathBuf;
@@ -11,8 +12,8 @@ use std::path::PathBuf;
 /// other, say the QUIC address of at least one node (--endpoint) and where your
 /// certificate is (--certs).
 ///
-/// Exit code 0: fine. 1: a negative answer (no such key). 2: trouble, also when the
-/// time is over.
+/// Exit code 0: fine, also when nothing had to change. 1: a negative answer (no such key,
+/// or the cluster refuses: nothing was changed). 2: trouble, also when the time is over.
 #[derive(Debug, Parser)]
 #[command(name = "eraftctl", version, verbatim_doc_comment, max_term_width = 100)]
 pub(crate) struct Arguments {
@@ -49,9 +50,9 @@ pub(crate) struct Global {
     /// Print one JSON document.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// How long the command may take (scan and bench: each of their requests).
-    #[arg(long, default_value_t = 10.0, global = true, value_name = "SECONDS")]
-    pub(crate) timeout: f64,
+    /// How long the command may take (scan and bench: each of their requests). 10, with --wait 600.
+    #[arg(long, global = true, value_name = "SECONDS")]
+    pub(crate) timeout: Option<f64>,
 }
 
 /// What to do.
@@ -73,6 +74,35 @@ pub(crate) enum Command {
     Scan(Scan),
     /// Shows a version of the config table: which group owns which buckets, and where its servers are.
     Query(Query),
+    /// Shows what changed in the config table, who asked for it, and when.
+    History(History),
+    /// Shows how far the moves of buckets are, and what is still to move.
+    Moves,
+    /// Shows the same, again and again, until every bucket is where it should be: bars on a terminal, else a
+    /// document a second (one line each with --json).
+    Watch,
+    /// Lets groups take their share of the buckets; a group that is not there is made.
+    Join(Join),
+    /// Lets groups give all their buckets to those that stay. They are kept, and may join again.
+    Leave(Leave),
+    /// Moves buckets to a group, just these. It counts as joined from then on.
+    Move(Move),
+    /// Evens the shares of the groups that have joined, with the fewest moves.
+    Rebalance(Rebalance),
+    /// Lets moves stand still, all or some; those that begin later too.
+    Pause(Only),
+    /// Lets moves go on.
+    Resume(Only),
+    /// Takes moves back: buckets that have not moved yet stay where they are.
+    Cancel(Cancel),
+    /// Limits how fast data moves, or shows the limit.
+    Rate(Rate),
+    /// Nodes that come and go.
+    #[command(subcommand)]
+    Node(Node),
+    /// Data groups.
+    #[command(subcommand)]
+    Group(Group),
     /// Measures reads or writes of this cluster, each connection waiting for its answer.
     Bench(Bench),
     /// Makes certificates: a cluster's authority, and what it signs.
@@ -81,6 +111,34 @@ pub(crate) enum Command {
     /// Moves the lead of a group.
     #[command(subcommand)]
     Leader(Leader),
+    /// Nodes that hold a copy of a group for reading, without belonging to it.
+    ///
+    /// An observer serves linearizable reads of the group's keys on its own node: it asks
+    /// the leader how far it must be (one small message for many reads) and answers from
+    /// its copy. It has no vote and counts for nothing: writes never wait for it, and to
+    /// lose it, or to remove it, costs nothing. Its copy is a snapshot at first, and then
+    /// follows the log. Good for: more reads, or reads close to clients far away.
+    #[command(subcommand, verbatim_doc_comment)]
+    Observer(HelperChange),
+    /// Nodes that pass a group's entries on, so that its leader sends each once.
+    ///
+    /// A leader with four followers sends every entry four times. With two secretaries it
+    /// sends it twice, and they pass it on and report who has it on disk. A secretary keeps
+    /// nothing on disk and has no vote; when it dies the leader serves its followers
+    /// itself, within a fraction of a second, and nothing is lost. Each serves at least two
+    /// followers (for one it would save nothing); those that are left over wait unused.
+    #[command(subcommand, verbatim_doc_comment)]
+    Secretary(HelperChange),
+    /// Says on which nodes a group should have replicas; its leader sees to it.
+    #[command(subcommand)]
+    Replica(Replica),
+    /// Lets one replica of a group go on alone that has lost its majority for good.
+    ///
+    /// Without --confirm it changes nothing: it shows what that replica has, what may
+    /// be lost, and a token. With the token it is done. Stop or wipe the other nodes'
+    /// replicas first. If group 0 has lost its majority too, it comes first.
+    #[command(verbatim_doc_comment)]
+    Recover(Recover),
     /// Breaks things on purpose; the nodes must run with --debug-commands.
     #[command(subcommand, hide = true)]
     Debug(Debug),
@@ -92,6 +150,9 @@ pub(crate) struct Init {
     /// How many data groups the keys are spread over.
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) groups: u32,
+    /// How many replicas each group has [default: one on every node].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) replication: Option<u32>,
 }
 
 /// `get`.
@@ -223,6 +284,66 @@ pub(crate) enum Leader {
     },
 }
 
+/// `observer` and `secretary`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HelperChange {
+    /// Names a node that holds no replica of the group; harmless if that was done before.
+    Add {
+        /// The group; `eraftctl query` lists them.
+        #[arg(value_parser = |text: &str| group(text))]
+        group: GroupId,
+        /// The node.
+        #[arg(value_parser = |text: &str| node(text))]
+        node: NodeId,
+    },
+    /// Names it no more: the group goes on as if it had never been there.
+    Remove {
+        /// The group.
+        #[arg(value_parser = |text: &str| group(text))]
+        group: GroupId,
+        /// The node.
+        #[arg(value_parser = |text: &str| node(text))]
+        node: NodeId,
+    },
+}
+
+/// `replica`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Replica {
+    /// A group gets a replica on a node: it learns everything, and then votes.
+    Add(ReplicaOn),
+    /// A group gives up its replica on a node: it loses its vote, and then its data.
+    Remove(ReplicaOn),
+}
+
+/// `replica add` and `replica remove`.
+#[derive(Args, Debug)]
+pub(crate) struct ReplicaOn {
+    /// The group; 0 is the config group.
+    #[arg(value_parser = |text: &str| group(text))]
+    pub(crate) group: GroupId,
+    /// The node.
+    #[arg(value_parser = |text: &str| node(text))]
+    pub(crate) node: NodeId,
+    /// Return when it is done (see --timeout).
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// `recover`.
+#[derive(Args, Debug)]
+pub(crate) struct Recover {
+    /// The group; 0 is the config group.
+    #[arg(value_parser = |text: &str| group(text))]
+    pub(crate) group: GroupId,
+    /// The node whose replica goes on.
+    #[arg(long, value_name = "N", value_parser = |text: &str| node(text))]
+    pub(crate) node: NodeId,
+    /// The token that the same command without this had shown.
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) confirm: Option<String>,
+}
+
 /// `debug`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Debug {
@@ -237,14 +358,16 @@ pub(crate) enum Debug {
     },
 }
 
-fn node(text: &str) -> Result<NodeId, String> {
+/// A node's id.
+pub(crate) fn node(text: &str) -> Result<NodeId, String> {
     match number::parse(text, 'n')? {
         0 => Err("nodes count from 1".into()),
         id => Ok(NodeId(id)),
     }
 }
 
-fn group(text: &str) -> Result<GroupId, String> {
+/// A group's id.
+pub(crate) fn group(text: &str) -> Result<GroupId, String> {
     number::parse(text, 'g').map(GroupId)
 }
 
@@ -263,7 +386,7 @@ mod tests {
         for line in ["eraftctl --json --timeout 3 status", "eraftctl status --json --timeout 3"] {
             let arguments = Arguments::parse_from(line.split(' '));
             assert!(arguments.global.json, "{line}");
-            assert_eq!(arguments.global.timeout, 3.0, "{line}");
+            assert_eq!(arguments.global.timeout, Some(3.0), "{line}");
         }
         let minus = Arguments::parse_from(["eraftctl", "put", "k", "-1", "--json"]);
         assert!(matches!(minus.command, Command::Put(Put { value, .. }) if value == "-1"));

@@ -1,6 +1,7 @@
 //! `init`: nodes that run for the first time become a cluster.
 
 use crate::answer::{Answer, Trouble, print, print_json};
+use crate::args::Init;
 use crate::reach::Reach;
 use eraft::net::message::{AdminRequest, AdminResponse};
 use serde::Serialize;
@@ -13,7 +14,9 @@ struct Document {
 }
 
 /// Asks the first node that answers; that one speaks with the others.
-pub(crate) async fn run(reach: &Reach, data_groups: u32) -> Result<Answer, Trouble> {
+pub(crate) async fn run(reach: &Reach, init: &Init) -> Result<Answer, Trouble> {
+    let (data_groups, replication) = (init.groups, init.replication);
+    let request = AdminRequest::Init { data_groups, replication };
     let deadline = Instant::now() + reach.timeout / 2;
     let said = reach.statuses(reach.endpoints.clone(), deadline).await;
     let mut reasons = Vec::new();
@@ -22,10 +25,7 @@ pub(crate) async fn run(reach: &Reach, data_groups: u32) -> Result<Answer, Troub
             reasons.push(reason);
             continue;
         }
-        let (cluster, existed) = match reach
-            .ask(&endpoint.address, &AdminRequest::Init { data_groups })
-            .await?
-        {
+        let (cluster, existed) = match reach.ask(&endpoint.address, &request).await? {
             AdminResponse::Initialised { cluster, existed } => (cluster.to_string(), existed),
             AdminResponse::Failed(reason) => return Err(Trouble::new(reason)),
             _ => {

@@ -73,7 +73,7 @@ pub(crate) async fn panic(reach: &Reach, group: GroupId, node: NodeId) -> Result
 }
 
 /// A node that must be there, and where it was asked.
-fn answered(said: &[Said], node: NodeId) -> Result<(String, &NodeStatus), Trouble> {
+pub(crate) fn answered(said: &[Said], node: NodeId) -> Result<(String, &NodeStatus), Trouble> {
     let mut reasons = Vec::new();
     for (endpoint, status) in said {
         match status {

@@ -51,15 +51,14 @@ struct DevNode {
 }
 
 impl Reach {
-    /// From the command line.
-    pub(crate) fn new(global: &Global) -> Result<Self, Trouble> {
-        let timeout =
-            Duration::try_from_secs_f64(global.timeout).ok().filter(|time| !time.is_zero());
+    /// From the command line; `default` is how long a command may take if that does not say.
+    pub(crate) fn new(global: &Global, default: Duration) -> Result<Self, Trouble> {
+        let seconds = global.timeout.unwrap_or(default.as_secs_f64());
+        let timeout = Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero());
         let timeout =
             timeout.filter(|time| *time <= Duration::from_secs(24 * 3600)).ok_or_else(|| {
                 Trouble::new(format!(
-                    "--timeout {} is no time in seconds, from above 0 to a day",
-                    global.timeout
+                    "--timeout {seconds} is no time in seconds, from above 0 to a day"
                 ))
             })?;
         let (endpoints, certs) = if global.endpoint.is_empty() {

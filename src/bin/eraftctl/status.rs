@@ -6,7 +6,9 @@ use crate::answer::{Answer, Trouble, print, print_json, say};
 use crate::reach::{Endpoint, Reach, Said};
 use crate::table;
 use eraft::ids::NodeId;
-use eraft::net::message::{AdminRequest, AdminResponse, GroupStatus, NodeStatus, TableAnswer};
+use eraft::net::message::{
+    AdminRequest, AdminResponse, GroupStatus, NodeStatus, SecretaryState, TableAnswer,
+};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -50,11 +52,22 @@ pub(crate) struct Told {
     pub(crate) disk_bytes: u64,
     pub(crate) disk_free_bytes: u64,
     pub(crate) disk_low: bool,
+    pub(crate) disk_slow: bool,
+    pub(crate) lease_reads: bool,
+    pub(crate) lease_reads_served: u64,
+    pub(crate) groups_awake: u64,
     pub(crate) uptime_seconds: u64,
     /// The version of the config table that it goes by; 0 is none.
     pub(crate) table: u64,
     /// The nodes that it is connected to.
     pub(crate) connected: Vec<u32>,
+    /// The groups whose entries it passes on.
+    pub(crate) secretary_of: Vec<u32>,
+    /// The life of its disk.
+    pub(crate) disk: String,
+    /// What is wrong with who it is, or who others say they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) troubles: Vec<String>,
 }
 
 /// One group, as the nodes that answered see it.
@@ -71,8 +84,23 @@ pub(crate) struct Group {
     pub(crate) keys: u64,
     pub(crate) bytes: u64,
     pub(crate) buckets: u32,
+    /// The nodes whose replicas vote, and those that learn before they may, by the same word.
+    pub(crate) voters: Vec<u32>,
+    pub(crate) learners: Vec<u32>,
     /// By node.
     pub(crate) replicas: Vec<Replica>,
+    /// As the leader sees them.
+    pub(crate) secretaries: Vec<Secretary>,
+}
+
+/// A node that passes a group's entries on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Secretary {
+    pub(crate) node: u32,
+    /// It answers the leader.
+    pub(crate) present: bool,
+    /// The nodes to which it passes entries on.
+    pub(crate) serves: Vec<u32>,
 }
 
 /// One group's replica on one node.
@@ -84,10 +112,18 @@ pub(crate) struct Replica {
     pub(crate) commit: u64,
     pub(crate) applied: u64,
     pub(crate) last: u64,
+    /// The oldest entry in its log; who lacks older ones gets a snapshot.
+    pub(crate) first: u64,
     /// Entries that the group has committed, as far as anybody knows, and this replica has not applied.
     pub(crate) lag: u64,
     /// Times its actor was restarted.
     pub(crate) restarts: u32,
+    /// How much of a snapshot the leader has sent it, if one is on its way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot_percent: Option<u8>,
+    /// The secretary by which entries come to it, if not from the leader itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) relayed_by: Option<u32>,
 }
 
 /// Asks, and prints.
@@ -193,9 +229,16 @@ fn told(status: &NodeStatus) -> Told {
         disk_bytes: status.disk_bytes,
         disk_free_bytes: status.disk_free_bytes,
         disk_low: status.disk_low,
+        disk_slow: status.disk_slow,
+        lease_reads: status.lease_reads,
+        lease_reads_served: status.lease_reads_served,
+        groups_awake: status.groups_awake,
         uptime_seconds: status.uptime_seconds,
         table: status.table.0,
         connected: status.connected.iter().map(|node| node.0).collect(),
+        secretary_of: status.secretary_of.iter().map(|group| group.0).collect(),
+        disk: format!("{:016x}", status.incarnation.0),
+        troubles: status.troubles.clone(),
     }
 }
 
@@ -207,6 +250,22 @@ fn group(id: u32, replicas: &BTreeMap<u32, &GroupStatus>) -> Group {
         replicas.iter().filter(|(_, one)| one.role == "leader").max_by_key(|(_, one)| one.term);
     let counting = leading.or_else(|| replicas.iter().max_by_key(|(_, one)| one.applied));
     let counted = |of: fn(&GroupStatus) -> u64| counting.map_or(0, |(_, one)| of(one));
+    let members = |of: fn(&GroupStatus) -> &Vec<NodeId>| {
+        counting.map_or(Vec::new(), |(_, one)| of(one).iter().map(|node| node.0).collect())
+    };
+    let progress = leading.map(|(_, one)| one.progress.as_slice()).unwrap_or_default();
+    let snapshot = |node: u32| progress.iter().find(|peer| peer.node.0 == node)?.snapshot_percent;
+    let relay = |node: u32| progress.iter().find(|peer| peer.node.0 == node)?.relayed_by;
+    let secretary = |one: &SecretaryState| Secretary {
+        node: one.node.0,
+        present: one.present,
+        serves: progress
+            .iter()
+            .filter(|peer| peer.relayed_by == Some(one.node))
+            .map(|peer| peer.node.0)
+            .collect(),
+    };
+    let secretaries = leading.map(|(_, one)| one.secretaries.as_slice()).unwrap_or_default();
     let replica = |(node, one): (&u32, &&GroupStatus)| Replica {
         node: *node,
         role: one.role.clone(),
@@ -214,8 +273,11 @@ fn group(id: u32, replicas: &BTreeMap<u32, &GroupStatus>) -> Group {
         commit: one.commit.0,
         applied: one.applied.0,
         last: one.last.0,
+        first: one.first.0,
         lag: commit.saturating_sub(one.applied.0),
         restarts: one.restarts,
+        snapshot_percent: snapshot(*node),
+        relayed_by: relay(*node).map(|by| by.0),
     };
     Group {
         id,
@@ -226,7 +288,10 @@ fn group(id: u32, replicas: &BTreeMap<u32, &GroupStatus>) -> Group {
         keys: counted(|one| one.keys),
         bytes: counted(|one| one.bytes),
         buckets: counting.map_or(0, |(_, one)| one.buckets),
+        voters: members(|one| &one.voters),
+        learners: members(|one| &one.learners),
         replicas: replicas.iter().map(replica).collect(),
+        secretaries: secretaries.iter().map(secretary).collect(),
     }
 }
 
@@ -248,8 +313,8 @@ pub(crate) mod tests {
         }
     }
 
-    fn said(node: u32, group: GroupStatus) -> Said {
-        let status = NodeStatus {
+    pub(crate) fn node_with(node: u32, group: GroupStatus) -> NodeStatus {
+        NodeStatus {
             node: NodeId(node),
             incarnation: Incarnation(1),
             cluster: Some(ClusterId([7; 16])),
@@ -258,15 +323,27 @@ pub(crate) mod tests {
             uptime_seconds: 5,
             clock: UnixMillis(0),
             addresses: ["q:1", "r:1", "c:1", "h:1"].map(Into::into),
+            zone: None,
             table: TableVersion(1),
             memory_bytes: 1 << 20,
             disk_bytes: 0,
             disk_free_bytes: 0,
             disk_low: false,
+            disk_slow: false,
+            lease_reads: false,
+            lease_reads_served: 0,
+            groups_awake: 0,
             connected: Vec::new(),
+            troubles: Vec::new(),
             groups: vec![group],
-        };
-        (Endpoint { address: format!("a:{node}"), node: None }, Ok(status))
+            secretary_of: Vec::new(),
+            moves: Vec::new(),
+        }
+    }
+
+    fn said(node: u32, group: GroupStatus) -> Said {
+        let endpoint = Endpoint { address: format!("a:{node}"), node: None };
+        (endpoint, Ok(node_with(node, group)))
     }
 
     /// Two nodes that both say that they lead, and one that is dead.

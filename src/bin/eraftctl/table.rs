@@ -33,6 +33,15 @@ pub(crate) fn status(document: &Document) -> String {
         let reason = node.reason.as_deref().unwrap_or("it did not answer");
         text.push_str(&format!("\n\nnode {}: {reason}", number(node.id)));
     }
+    for node in &document.nodes {
+        for trouble in node.told.iter().flat_map(|told| &told.troubles) {
+            text.push_str(&format!("\n\nnode {}: {trouble}", number(node.id)));
+        }
+        if let Some(told) = node.told.as_ref().filter(|told| told.lease_reads) {
+            let (id, served) = (number(node.id), told.lease_reads_served);
+            text.push_str(&format!("\n\nnode {id}: reads on leases, {served} so far"));
+        }
+    }
     text
 }
 
@@ -51,7 +60,11 @@ fn node_row(node: &Node) -> Vec<String> {
         row.resize(11, "-".into());
         return row;
     };
-    let disk = if told.disk_low { " (nearly full)" } else { "" };
+    let disk = match (told.disk_low, told.disk_slow) {
+        (true, _) => " (nearly full)",
+        (false, true) => " (slow)",
+        (false, false) => "",
+    };
     vec![
         id,
         "yes".into(),
@@ -73,10 +86,20 @@ fn group_row(group: &Group) -> Vec<String> {
         if replica.lag > 0 {
             text.push_str(&format!(" (lag {})", replica.lag));
         }
+        if let Some(percent) = replica.snapshot_percent {
+            text.push_str(&format!(" (snapshot {percent} %)"));
+        }
+        if let Some(secretary) = replica.relayed_by {
+            text.push_str(&format!(" (by n{secretary})"));
+        }
         if replica.restarts > 0 {
             text.push_str(&format!(" (restarted {}x)", replica.restarts));
         }
         text
+    });
+    let secretaries = group.secretaries.iter().map(|secretary| {
+        let absent = if secretary.present { "" } else { " (absent)" };
+        format!("n{} secretary{absent}", secretary.node)
     });
     vec![
         if group.id == 0 { "0 (config)".into() } else { group.id.to_string() },
@@ -87,7 +110,7 @@ fn group_row(group: &Group) -> Vec<String> {
         group.keys.to_string(),
         bytes(group.bytes),
         group.buckets.to_string(),
-        replicas.collect::<Vec<_>>().join(", "),
+        replicas.chain(secretaries).collect::<Vec<_>>().join(", "),
     ]
 }
 
@@ -104,7 +127,8 @@ fn duration(seconds: u64) -> String {
     }
 }
 
-fn bytes(bytes: u64) -> String {
+/// A size in short.
+pub(crate) fn bytes(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
     let mut size = bytes as f64 / 1024.0;
     if bytes < 1024 {
@@ -128,6 +152,15 @@ mod tests {
         assert!(text.contains("n2 leader (lag 10)"), "{text}");
         assert!(text.contains("node 3: no answer"), "{text}");
         assert!(text.contains("1.0 MiB"), "{text}");
+    }
+
+    #[test]
+    fn leases_are_told_where_they_are_on() {
+        let mut document = crate::status::tests::example();
+        assert!(!status(&document).contains("leases"));
+        let told = document.nodes[0].told.as_mut().expect("it lives");
+        (told.lease_reads, told.lease_reads_served) = (true, 7);
+        assert!(status(&document).contains("node 1: reads on leases, 7 so far"));
     }
 
     #[test]

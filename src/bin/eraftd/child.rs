@@ -21,6 +21,10 @@ const LIVED: Duration = Duration::from_secs(10);
 pub(crate) struct Passed {
     /// `--debug-commands`.
     pub(crate) debug_commands: bool,
+    /// `--snapshot-rate`.
+    pub(crate) snapshot_rate: Option<u32>,
+    /// `--lease-reads`.
+    pub(crate) lease_reads: bool,
     /// `--log`.
     pub(crate) log: String,
 }
@@ -154,6 +158,12 @@ fn spawn(dir: &Path, whole: &Plan, node: &DevNode, passed: &Passed) -> Result<Ch
         .stderr(err);
     if passed.debug_commands {
         command.arg("--debug-commands");
+    }
+    if passed.lease_reads {
+        command.arg("--lease-reads");
+    }
+    if let Some(rate) = passed.snapshot_rate {
+        command.args(["--snapshot-rate", &rate.to_string()]);
     }
     command.spawn().map_err(|error| Trouble::file("start", &program, error))
 }

@@ -80,6 +80,16 @@ pub(crate) struct Config {
     #[arg(long, env = "ERAFT_ZONE", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) zone: Option<String>,
+    /// What all snapshots that this node sends to others may take together, MiB per second [default: 128].
+    #[arg(long, env = "ERAFT_SNAPSHOT_RATE", value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot_rate: Option<u32>,
+    /// Serve reads without asking a quorum each time, on its word of a moment ago. Safe as long as no
+    /// machine's clock runs faster than another's by a fifth; without it reads depend on no clock.
+    #[arg(long, env = "ERAFT_LEASE_READS", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lease_reads: Option<bool>,
     /// Take commands that break things on purpose (`eraftctl debug …`).
     #[arg(long, env = "ERAFT_DEBUG_COMMANDS", num_args = 0..=1, default_missing_value = "true",
           require_equals = true, action = ArgAction::Set, value_name = "BOOL")]
@@ -89,7 +99,13 @@ pub(crate) struct Config {
     #[arg(long, env = "ERAFT_PID_FILE", value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pid_file: Option<PathBuf>,
-    /// The nodes that found the cluster, this one among them, by their QUIC addresses.
+    /// Nodes of a running cluster that are to take this one in, by their QUIC addresses; instead of
+    /// --cluster. Harmless when this node belongs to the cluster already.
+    #[arg(long, env = "ERAFT_JOIN", value_name = "HOST:PORT,…", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) join: Option<Vec<HostPort>>,
+    /// The nodes that found the cluster, this one among them, by their QUIC addresses. A node that comes
+    /// later takes --join instead.
     #[arg(long, env = "ERAFT_CLUSTER", value_name = "1=HOST:PORT,…")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cluster: Option<Cluster>,
@@ -113,8 +129,11 @@ macro_rules! each_setting {
             insecure_public,
             workers,
             zone,
+            snapshot_rate,
+            lease_reads,
             debug_commands,
             pid_file,
+            join,
             cluster
         )
     };
@@ -175,6 +194,7 @@ impl Config {
             redis: local(6379),
             http: local(8080),
             insecure_public: Some(false),
+            lease_reads: Some(false),
             debug_commands: Some(false),
             workers: Some(default_workers()),
             ..Config::default()

@@ -47,6 +47,9 @@ pub(crate) struct DevArguments {
     /// How many data groups the keys are spread over; matters only at the first start [default: 2].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=GROUPS_MAX as i64))]
     groups: Option<u32>,
+    /// How many replicas each group has; matters only at the first start [default: one on every node].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32))]
+    replication: Option<u32>,
     /// The first Redis port.
     #[arg(long, default_value_t = 6379, value_name = "PORT")]
     redis_port: u16,
@@ -59,6 +62,12 @@ pub(crate) struct DevArguments {
     /// The nodes take commands that break things on purpose (`eraftctl debug …`).
     #[arg(long)]
     debug_commands: bool,
+    /// The nodes serve reads without asking a quorum each time (see `eraftd run --help`).
+    #[arg(long)]
+    lease_reads: bool,
+    /// What all snapshots that a node sends to others may take together, MiB per second [default: 128].
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    snapshot_rate: Option<u32>,
 }
 
 /// A checked and prepared dev cluster.
@@ -88,6 +97,13 @@ fn prepare(arguments: DevArguments, log: &str) -> Result<Dev, Trouble> {
     }
     let groups = arguments.groups.unwrap_or(GROUPS);
     let mut plan = Plan::new(arguments.nodes, groups, arguments.redis_port, arguments.http_port)?;
+    plan.replication = arguments.replication;
+    if let Some(more) = plan.replication.filter(|more| *more > u32::from(arguments.nodes)) {
+        return Err(Trouble::new(format!(
+            "--replication {more} needs as many nodes, and there are {}; give more --nodes",
+            arguments.nodes
+        )));
+    }
     let lock_path = dir.join("lock");
     let mut held = if lock_path.exists() { Some(take(&lock_path, &dir)?) } else { None };
     if let Some(before) = Plan::read(&dir)? {
@@ -104,8 +120,15 @@ fn prepare(arguments: DevArguments, log: &str) -> Result<Dev, Trouble> {
                 before.groups
             ));
         }
+        if before.born && arguments.replication.is_some_and(|more| Some(more) != before.replication)
+        {
+            let made = before.replication.map_or("one on every node".into(), |n| n.to_string());
+            say(&format!(
+                "--replication matters at the first start only; this cluster was made with {made}"
+            ));
+        }
         if before.born {
-            (plan.groups, plan.born) = (before.groups, true);
+            (plan.groups, plan.replication, plan.born) = (before.groups, before.replication, true);
         }
     }
     ports::check(&plan)?;
@@ -119,7 +142,12 @@ fn prepare(arguments: DevArguments, log: &str) -> Result<Dev, Trouble> {
     }
     certs::make(&dir, &plan)?;
     plan.write(&dir)?;
-    let passed = Passed { debug_commands: arguments.debug_commands, log: log.to_owned() };
+    let passed = Passed {
+        debug_commands: arguments.debug_commands,
+        snapshot_rate: arguments.snapshot_rate,
+        lease_reads: arguments.lease_reads,
+        log: log.to_owned(),
+    };
     Ok(Dev { dir, plan, restart: arguments.restart, passed, _lock: lock })
 }
 

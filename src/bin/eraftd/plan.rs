@@ -25,6 +25,9 @@ pub(crate) struct Plan {
     pub(crate) nodes: Vec<DevNode>,
     /// Data groups that were, or will be, created at its birth.
     pub(crate) groups: u32,
+    /// Replicas that each group has, or will have; `None` is one on every node.
+    #[serde(default)]
+    pub(crate) replication: Option<u32>,
     /// It was born: the groups are what they are.
     pub(crate) born: bool,
 }
@@ -74,7 +77,7 @@ impl Plan {
                 twice[0]
             )));
         }
-        Ok(Self { nodes, groups, born: false })
+        Ok(Self { nodes, groups, replication: None, born: false })
     }
 
     /// What an earlier start left in `dir`; `None` if there was none.

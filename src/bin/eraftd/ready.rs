@@ -10,7 +10,7 @@ use eraft::ids::{GroupId, NodeId};
 use eraft::net::message::{AdminRequest, AdminResponse, NodeStatus, TableAnswer};
 use eraft::net::quic::Client;
 use eraft::net::tls::{Identity, Role};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +31,9 @@ const LATE: Duration = Duration::from_secs(30);
 
 /// The nodes' answers in one round; `None` from those that gave none.
 type Answers = BTreeMap<u32, Option<NodeStatus>>;
+
+/// The groups that there are, and the nodes that should hold a replica of each.
+type Groups = BTreeMap<GroupId, Vec<NodeId>>;
 
 /// Waits until the cluster serves. `alive` says which nodes' processes live, in the order of the plan.
 pub(crate) async fn wait(
@@ -58,7 +61,7 @@ pub(crate) async fn wait(
         let unborn = answers.values().flatten().any(|status| status.cluster.is_none());
         let known = |group| answers.values().flatten().any(|status| leads(status, group));
         if everybody && (unborn || !plan.born) {
-            match init(&clients[0].1, plan.groups).await {
+            match init(&clients[0].1, plan.groups, plan.replication).await {
                 Ok(()) if plan.born => failure = None,
                 Ok(()) => {
                     failure = None;
@@ -78,7 +81,7 @@ pub(crate) async fn wait(
         let strict = begun.elapsed() < ALL_NODES;
         let mut missing = match &groups {
             Some(groups) => missing(groups, &answers, strict),
-            None => missing(&BTreeSet::from([GroupId::CONFIG]), &answers, strict),
+            None => missing(&BTreeMap::from([(GroupId::CONFIG, Vec::new())]), &answers, strict),
         };
         if groups.is_some() && missing.is_empty() {
             return Ok(());
@@ -109,19 +112,20 @@ async fn statuses(clients: impl Iterator<Item = (u32, Arc<Client>)>) -> Answers 
 }
 
 /// Births the cluster; harmless if that was done before.
-async fn init(client: &Client, data_groups: u32) -> Result<(), String> {
-    match ask(client, &AdminRequest::Init { data_groups }, INIT).await? {
+async fn init(client: &Client, data_groups: u32, replication: Option<u32>) -> Result<(), String> {
+    match ask(client, &AdminRequest::Init { data_groups, replication }, INIT).await? {
         AdminResponse::Initialised { .. } => Ok(()),
         AdminResponse::Failed(reason) => Err(reason),
         _ => Err("a node gave an answer that does not fit".into()),
     }
 }
 
-/// The groups that there are, as the config table says.
-async fn table_groups(client: &Client) -> Option<BTreeSet<GroupId>> {
+/// The groups that there are, and the nodes of each, as the config table says.
+async fn table_groups(client: &Client) -> Option<Groups> {
     match ask(client, &AdminRequest::Table(None), STATUS).await {
         Ok(AdminResponse::Table(TableAnswer::Found(table))) => {
-            Some(table.groups.keys().copied().collect())
+            let groups = table.groups.into_iter();
+            Some(groups.map(|(group, info)| (group, info.replicas)).collect())
         }
         _ => None,
     }
@@ -142,14 +146,20 @@ fn leads(status: &NodeStatus, group: GroupId) -> bool {
 }
 
 /// What is not yet as it should be. `strict`: also of nodes that only follow.
-fn missing(groups: &BTreeSet<GroupId>, answers: &Answers, strict: bool) -> Vec<String> {
+fn missing(groups: &Groups, answers: &Answers, strict: bool) -> Vec<String> {
     let mut missing = Vec::new();
     let answered = || answers.values().flatten();
-    for group in groups {
-        if !answered().any(|status| leads(status, *group)) {
+    for group in groups.keys() {
+        let leading = answered().flat_map(|status| &status.groups);
+        let leading = leading.filter(|one| one.group == *group && one.role == "leader");
+        let Some(leader) = leading.max_by_key(|one| one.term) else {
             missing.push(format!("group {} has no leader", group.0));
-        } else if strict {
-            for status in answered() {
+            continue;
+        };
+        if strict {
+            // Those that hold a replica, as its leader says.
+            let members: Vec<&NodeId> = leader.voters.iter().chain(&leader.learners).collect();
+            for status in answered().filter(|one| members.contains(&&one.node)) {
                 let replica = status.groups.iter().find(|one| one.group == *group);
                 let fine = replica.is_some_and(|one| one.leader.is_some() || one.role == "failed");
                 if !fine {
@@ -194,6 +204,7 @@ mod tests {
             group: GroupId(*group),
             role: (*role).to_owned(),
             leader: leader.map(NodeId),
+            voters: vec![NodeId(1), NodeId(2)],
             ..GroupStatus::default()
         });
         NodeStatus {
@@ -205,19 +216,27 @@ mod tests {
             uptime_seconds: 0,
             clock: UnixMillis(0),
             addresses: Default::default(),
+            zone: None,
             table: TableVersion(0),
             memory_bytes: 0,
             disk_bytes: 0,
             disk_free_bytes: 0,
             disk_low: false,
+            disk_slow: false,
+            lease_reads: false,
+            lease_reads_served: 0,
+            groups_awake: 0,
             connected: Vec::new(),
+            troubles: Vec::new(),
             groups: groups.collect(),
+            secretary_of: Vec::new(),
+            moves: Vec::new(),
         }
     }
 
     #[test]
     fn every_group_needs_a_leader_and_at_first_everybody_knows_it() {
-        let groups = BTreeSet::from([GroupId(0), GroupId(1)]);
+        let groups = Groups::from([0, 1].map(|group| (GroupId(group), vec![NodeId(1), NodeId(2)])));
         let one = status(1, &[(0, "leader", Some(1)), (1, "follower", None)]);
         let two = status(2, &[(0, "follower", Some(1)), (1, "leader", Some(2))]);
         let answers: Answers = [(1, Some(one.clone())), (2, Some(two)), (3, None)].into();
@@ -233,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_replica_that_keeps_silent_is_not_waited_for() {
-        let groups = BTreeSet::from([GroupId(0)]);
+        let groups = Groups::from([(GroupId(0), vec![NodeId(1), NodeId(2)])]);
         let leader = status(1, &[(0, "leader", Some(1))]);
         let failed = status(2, &[(0, "failed", None)]);
         let answers: Answers = [(1, Some(leader)), (2, Some(failed))].into();

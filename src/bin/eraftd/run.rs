@@ -19,6 +19,10 @@ use std::path::PathBuf;
 ///   eraftctl cert issue certs --admin
 ///   eraftd run --node-id 1 --data-dir data --certs certs --cluster 1=127.0.0.1:6379
 ///   eraftctl --endpoint 127.0.0.1:6379 --certs certs init
+///
+/// A node that comes later, with an empty data directory and a new id:
+///   eraftctl cert issue certs --node 2
+///   eraftd run --node-id 2 --data-dir data2 --certs certs --join 127.0.0.1:6379 ...
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct RunArguments {

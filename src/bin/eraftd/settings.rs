@@ -6,7 +6,9 @@ use crate::host_port::{Cluster, HostPort};
 use crate::trouble::Trouble;
 use eraft::actors::node::{NodeSettings, RedisTls};
 use eraft::ids::NodeId;
+use eraft::limits;
 use eraft::shard::Address;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// Above the plain port by this much is the cluster port, unless another is given.
@@ -43,9 +45,22 @@ pub(crate) fn check(config: Config) -> Result<NodeSettings, Trouble> {
         config.data_dir.ok_or_else(|| missing("--data-dir", "where the data is kept"))?;
     let certs_dir =
         config.certs.ok_or_else(|| missing("--certs", "the folder with the certificates"))?;
-    let cluster =
-        config.cluster.ok_or_else(|| missing("--cluster", "the nodes that found the cluster"))?;
-    let own = own_entry(&cluster, node)?;
+    let join: Vec<String> =
+        config.join.unwrap_or_default().iter().map(ToString::to_string).collect();
+    let cluster = match config.cluster {
+        Some(_) if !join.is_empty() => {
+            return Err(Trouble::new(
+                "--cluster is for nodes that found a cluster, --join for those that come later; give one of them",
+            ));
+        }
+        Some(cluster) => cluster,
+        None if !join.is_empty() => Cluster(BTreeMap::new()),
+        None => {
+            let what = "the nodes that found the cluster; a node that comes later takes --join";
+            return Err(missing("--cluster", what));
+        }
+    };
+    let own = if join.is_empty() { Some(own_entry(&cluster, node)?) } else { None };
 
     let redis_tls = match (config.redis_tls_cert, config.redis_tls_key, config.redis_tls_ca) {
         (Some(certificate), Some(key), client_ca) => Some(RedisTls { certificate, key, client_ca }),
@@ -93,12 +108,25 @@ pub(crate) fn check(config: Config) -> Result<NodeSettings, Trouble> {
             .into_iter()
             .map(|(node, address)| (NodeId(node), address.to_string()))
             .collect(),
+        join,
         password,
         redis_tls,
         workers: config.workers.unwrap_or(1).max(1),
         zone: config.zone,
+        snapshot_bytes_per_second: snapshot_rate(config.snapshot_rate)?,
+        lease_reads: config.lease_reads == Some(true),
         debug_commands: config.debug_commands == Some(true),
     })
+}
+
+fn snapshot_rate(mib: Option<u32>) -> Result<u64, Trouble> {
+    match mib {
+        None => Ok(limits::SNAPSHOT_BYTES_PER_SECOND_DEFAULT),
+        Some(0) => Err(Trouble::new(
+            "--snapshot-rate is 0: no follower that fell far behind would ever catch up",
+        )),
+        Some(mib) => Ok(u64::from(mib) * 1024 * 1024),
+    }
 }
 
 fn own_entry(cluster: &Cluster, node: u32) -> Result<&HostPort, Trouble> {
@@ -123,17 +151,17 @@ fn announced(
     flag: &str,
     asked: &HostPort,
     address: SocketAddr,
-    own: &HostPort,
+    own: Option<&HostPort>,
     advertise: Option<&str>,
 ) -> Result<String, Trouble> {
-    let text = match advertise {
-        Some(host) => HostPort { host: host.to_owned(), port: asked.port }.to_string(),
+    let text = match (advertise, own) {
+        (Some(host), _) => HostPort { host: host.to_owned(), port: asked.port }.to_string(),
         // The founders' list says how this one is reached, also through a mapped port.
-        None if flag == "--quic" => own.to_string(),
-        None if address.ip().is_unspecified() => {
+        (None, Some(own)) if flag == "--quic" => own.to_string(),
+        (None, Some(own)) if address.ip().is_unspecified() => {
             HostPort { host: own.host.clone(), port: asked.port }.to_string()
         }
-        None => asked.to_string(),
+        (None, _) => asked.to_string(),
     };
     let refused = |why: &str| {
         Trouble::new(format!("--advertise: {text:?} is no address that others can reach{why}"))
@@ -220,6 +248,15 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_joins_needs_no_founders() {
+        let join = Some(vec!["one:6379".parse().unwrap()]);
+        let settings = check(Config { cluster: None, join, ..config() }).unwrap();
+        assert_eq!(settings.join, ["one:6379"]);
+        assert!(settings.cluster.is_empty());
+        assert_eq!(settings.announce[0], "127.0.0.1:6379");
+    }
+
+    #[test]
     fn a_public_port_needs_password_and_tls() {
         let public = |config: &mut Config| config.redis = host_port("0.0.0.0:6379");
         assert!(refused(public).contains("--insecure-public"));
@@ -243,6 +280,13 @@ mod tests {
     fn what_is_missing_or_wrong_is_named() {
         assert!(refused(|config| config.node_id = None).contains("ERAFT_NODE_ID"));
         assert!(refused(|config| config.cluster = None).contains("--cluster"));
+        let join = || Some(vec!["one:6379".parse().unwrap()]);
+        assert!(refused(|config| config.join = join()).contains("one of them"));
+        let everywhere = |config: &mut Config| {
+            (config.cluster, config.join) = (None, join());
+            config.quic = host_port("0.0.0.0:6379");
+        };
+        assert!(refused(everywhere).contains("--advertise"));
         assert!(refused(|config| config.node_id = Some(3)).contains("names 1, 2"));
         assert!(
             refused(|config| config.cluster = Some("2=0.0.0.0:1".parse().unwrap()))

@@ -32,7 +32,7 @@ impl Machine {
                 self.expire(rows, key, *deadline, *condition)
             }
             Command::Persist { key } => self.persist(rows, key),
-            Command::Flush => self.forget_all_keys(),
+            Command::Flush => self.forget_all_keys(rows),
             reads => {
                 let answer = self.answer(rows, reads, self.meta.time);
                 self.budget.answered(answer)

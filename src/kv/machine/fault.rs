@@ -4,7 +4,8 @@
 use crate::codec::DecodeError;
 use crate::ids::Index;
 use crate::kv::entry::PayloadError;
-use crate::kv::reply::{Reply, ReplyError};
+use crate::kv::migration::MoveRefusal;
+use crate::kv::reply::{Redirect, Reply, ReplyError};
 
 /// How a command ends.
 pub(super) type Answer = Result<Reply, Fault>;
@@ -14,6 +15,8 @@ pub(super) type Answer = Result<Reply, Fault>;
 pub(super) enum Fault {
     /// The command is refused, on every replica alike, and has changed nothing.
     Refused(ReplyError),
+    /// The bucket is not served here; nothing was changed.
+    Elsewhere(Redirect),
     /// This replica's rows are not as they were written. It must stop.
     Damaged(DamagedRow),
 }
@@ -26,6 +29,12 @@ pub struct DamagedRow(pub &'static str);
 impl From<ReplyError> for Fault {
     fn from(error: ReplyError) -> Self {
         Self::Refused(error)
+    }
+}
+
+impl From<Redirect> for Fault {
+    fn from(redirect: Redirect) -> Self {
+        Self::Elsewhere(redirect)
     }
 }
 
@@ -50,6 +59,17 @@ pub enum ApplyError {
     /// The payload cannot be read.
     #[error(transparent)]
     Payload(#[from] PayloadError),
+    /// State cannot be read.
+    #[error(transparent)]
+    Damaged(#[from] DamagedRow),
+}
+
+/// Why a page of a move cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PageError {
+    /// There is no such move here.
+    #[error(transparent)]
+    Refused(#[from] MoveRefusal),
     /// State cannot be read.
     #[error(transparent)]
     Damaged(#[from] DamagedRow),

@@ -6,6 +6,8 @@
 //!        "buckets" │ chunk u8                               →  128 buckets: owned, epoch, counts
 //!        "session" │ client u64 BE                          →  one client's replies
 //!        "due" │ deadline u64 BE │ bucket … key as in data  →  nothing: the index of deadlines
+//!        "moves"                                            →  what is remembered of moves
+//! marks  see `marks`
 //! ```
 //!
 //! Bit 0 of the flags: there is a deadline. A due row is only a hint: it counts if the data row it
@@ -93,6 +95,11 @@ impl Layout {
 pub(super) fn due_deadline(row: &[u8]) -> Result<UnixMillis, DamagedRow> {
     let bytes = row.get(BEFORE_DEADLINE..).and_then(|rest| rest.first_chunk());
     bytes.map(|bytes| UnixMillis(u64::from_be_bytes(*bytes))).ok_or(DamagedRow("deadlines"))
+}
+
+/// Takes the epoch out of a data row's key: bucket, hash, key.
+pub(super) fn place_of(data_row: &[u8]) -> (&[u8], &[u8]) {
+    (&data_row[BEFORE_BUCKET..BEFORE_BUCKET + 2], &data_row[BEFORE_HASH..])
 }
 
 /// The bucket, the epoch, the hash and the key that a due row names.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 const NAME: &[u8] = b"applied";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// See the module's first lines. What apply consults is in here, not in a node's own configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,9 +8,12 @@
 //! | `fault` | what can go wrong |
 //! | `meta` | the row that says how far all others are |
 //! | `budget` | what one entry may cost |
-//! | `buckets` | which buckets are owned, in which epoch, and how much each holds |
+//! | `buckets` | how the group stands to each bucket, in which epoch, and how much each holds |
 //! | `slot` | one key: found, written, removed, counted, with its place in the index of deadlines |
 //! | `sweep` | removes what is due |
+//! | `moves`, `leaving`, `coming` | the steps of moves: told apart, at the source, at the destination |
+//! | `marks` | what changes in a bucket that is on the move |
+//! | `page` | the next part of a copy, read at the source |
 //! | `dispatch` | from a command to the function that carries it out |
 //! | `strings`, `counters`, `keyspace`, `expiry`, `whole` | the commands, by family |
 //!
@@ -19,13 +22,18 @@
 
 mod buckets;
 mod budget;
+mod coming;
 mod counters;
 mod dispatch;
 mod expiry;
 mod fault;
 mod keyspace;
 mod layout;
+mod leaving;
+mod marks;
 mod meta;
+mod moves;
+mod page;
 mod slot;
 mod state;
 mod strings;
@@ -34,5 +42,5 @@ mod sweep;
 mod tests;
 mod whole;
 
-pub use fault::{ApplyError, DamagedRow, OpenError};
+pub use fault::{ApplyError, DamagedRow, OpenError, PageError};
 pub use state::{Genesis, Machine, MachineStats};

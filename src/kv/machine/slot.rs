@@ -1,8 +1,10 @@
 //! One key of a command: found with one read, then written or removed with one write, and everything
 //! that must go along with it: the counts of its bucket and its place in the index of deadlines.
 
+use super::buckets::Standing;
 use super::fault::{DamagedRow, Fault};
 use super::layout::{Held, begin_value};
+use super::marks::What;
 use super::state::Machine;
 use crate::ids::{Bucket, Epoch};
 use crate::kv::command::Deadline;
@@ -62,18 +64,18 @@ impl Machine {
         Ok(Slot { bucket, key_bytes: key.len() as u64, row, stored, live })
     }
 
-    fn row_of(&self, key: &[u8]) -> Result<(Bucket, Vec<u8>), ReplyError> {
+    fn row_of(&self, key: &[u8]) -> Result<(Bucket, Vec<u8>), Fault> {
         let (bucket, epoch) = self.home_of(key)?;
         let hash = key_hash(&self.meta.hash_key, key);
         Ok((bucket, self.layout.data(bucket, epoch, hash, key)))
     }
 
-    fn home_of(&self, key: &[u8]) -> Result<(Bucket, Epoch), ReplyError> {
+    fn home_of(&self, key: &[u8]) -> Result<(Bucket, Epoch), Fault> {
         let bucket = bucket_of(key);
-        let state = self.buckets.get(bucket).filter(|state| state.owned);
-        let state = state.ok_or_else(|| not_here(bucket))?;
+        let state = self.buckets.served(bucket)?;
         if key.len() > KEY_BYTES_MAX {
-            return Err(ReplyError::err(format!("key is larger than {KEY_BYTES_MAX} bytes")));
+            let why = format!("key is larger than {KEY_BYTES_MAX} bytes");
+            return Err(ReplyError::err(why).into());
         }
         Ok((bucket, state.epoch))
     }
@@ -82,7 +84,7 @@ impl Machine {
     pub(super) fn check_keys<'a>(
         &self,
         keys: impl IntoIterator<Item = &'a Bytes>,
-    ) -> Result<(), ReplyError> {
+    ) -> Result<(), Fault> {
         keys.into_iter().try_for_each(|key| self.home_of(key).map(drop))
     }
 
@@ -141,7 +143,7 @@ impl Machine {
     /// Counts the change and moves the key in the index of deadlines.
     fn account(&mut self, rows: &mut impl Rows, slot: &Slot, after: Option<Stored>) {
         let bytes = |stored: Stored| slot.key_bytes + stored.value_bytes;
-        self.buckets.count(slot.bucket, slot.stored.map(bytes), after.map(bytes));
+        self.count(rows, slot.bucket, &slot.row, slot.stored.map(bytes), after.map(bytes));
         let before = slot.stored.and_then(|stored| stored.deadline);
         let after = after.and_then(|stored| stored.deadline);
         if before == after {
@@ -157,6 +159,21 @@ impl Machine {
         }
     }
 
+    /// A data row is written or removed: what it counted before and what it counts now, in bytes. Every
+    /// change of a key comes through here, and is marked here if its bucket is on the move.
+    pub(super) fn count(
+        &mut self,
+        rows: &mut impl Rows,
+        bucket: Bucket,
+        data_row: &[u8],
+        before: Option<u64>,
+        after: Option<u64>,
+    ) {
+        if self.buckets.count(bucket, before, after) == Standing::Leaving {
+            self.mark(rows, bucket, What::Key(data_row));
+        }
+    }
+
     /// Removes the row that a due row names, if it still has this deadline.
     pub(super) fn remove_due(
         &mut self,
@@ -169,14 +186,10 @@ impl Machine {
         let Some(value) = rows.get(&data_row) else { return Ok(()) };
         let held = Held::read(&value)?;
         if held.deadline == Some(deadline) {
-            self.buckets.count(bucket, Some(key_bytes + held.value.len() as u64), None);
+            let before = key_bytes + held.value.len() as u64;
+            self.count(rows, bucket, &data_row, Some(before), None);
             rows.delete(data_row);
         }
         Ok(())
     }
-}
-
-/// The bucket belongs to another group.
-pub(super) fn not_here(bucket: Bucket) -> ReplyError {
-    ReplyError::not_done(format_args!("bucket {bucket} is not here"))
 }

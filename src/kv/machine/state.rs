@@ -6,15 +6,18 @@ use super::budget::Budget;
 use super::fault::{Answer, ApplyError, Fault, OpenError};
 use super::layout::{Layout, due_deadline};
 use super::meta::Meta;
+use super::moves::MoveLedger;
 use crate::codec;
 #[cfg(feature = "controls")]
 use crate::controls::{Control, active};
 use crate::ids::{Bucket, Epoch, GroupId, Index};
 use crate::kv::command::Command;
 use crate::kv::entry::{EntryReader, Record};
+use crate::kv::migration::{LiveMarks, Moves};
 use crate::kv::reply::{Reply, ReplyError};
 use crate::kv::session::{Session, SessionLimits, SessionRef, Sessions, Verdict};
 use crate::rows::{RowGeneration, Rows};
+use crate::shard::BucketRange;
 use crate::time::UnixMillis;
 use bytes::Bytes;
 
@@ -40,7 +43,7 @@ pub struct MachineStats {
     pub keys: u64,
     /// Bytes of those keys and their values.
     pub bytes: u64,
-    /// Buckets that it owns.
+    /// Buckets that it serves.
     pub buckets: u32,
     /// Sessions that it remembers.
     pub sessions: u64,
@@ -53,6 +56,7 @@ pub struct Machine {
     pub(super) meta: Meta,
     pub(super) buckets: Buckets,
     pub(super) sessions: Sessions,
+    pub(super) moves: MoveLedger,
     /// The deadline of the first due row, or earlier; `None` only if there is no due row.
     pub(super) next_due: Option<UnixMillis>,
     /// No due row has a deadline before this one.
@@ -86,6 +90,7 @@ impl Machine {
             meta,
             buckets: Buckets::of_birth(&genesis.buckets),
             sessions: Sessions::default(),
+            moves: MoveLedger::new(),
             next_due: None,
             swept: UnixMillis(0),
             budget: Budget::default(),
@@ -110,6 +115,7 @@ impl Machine {
             meta,
             buckets: Buckets::open(layout, rows)?,
             sessions: open_sessions(layout, rows)?,
+            moves: MoveLedger::open(layout, rows)?,
             next_due: first_due(layout, rows)?,
             swept: UnixMillis(0),
             budget: Budget::default(),
@@ -135,7 +141,7 @@ impl Machine {
         self.next_due
     }
 
-    /// Applies the next entry: one reply per command, none for a tick. An empty payload only moves the
+    /// Applies the next entry: one reply per command and per step of a move, none for a tick. An empty payload only moves the
     /// index on.
     ///
     /// # Errors
@@ -164,6 +170,9 @@ impl Machine {
                         replies.push(self.apply_once(rows, &command, session)?);
                     }
                     Record::Tick => {}
+                    Record::Move(record) => {
+                        replies.push(Reply::encoded(&self.apply_move(rows, *record)?));
+                    }
                 }
             }
         }
@@ -188,13 +197,21 @@ impl Machine {
                     self.budget.replied(&reply);
                     return Ok(reply);
                 }
-                Verdict::Refuse(error) => return Ok(error.into()),
+                Verdict::Refuse(error) => {
+                    // Elsewhere it may be taken.
+                    let bucket = command.bucket();
+                    let elsewhere = bucket.and_then(|bucket| self.buckets.served(bucket).err());
+                    return Ok(elsewhere.map_or_else(|| error.into(), Reply::Redirect));
+                }
             }
         }
         let admitted = self.budget.admit(command).map_err(Fault::from);
         let reply = match admitted.and_then(|()| self.run(rows, command)) {
             Ok(reply) => reply,
             Err(Fault::Refused(error)) => error.into(),
+            // Not recorded: the same request is going to be sent elsewhere, and may come back here with
+            // its bucket.
+            Err(Fault::Elsewhere(redirect)) => return Ok(Reply::Redirect(redirect)),
             Err(Fault::Damaged(row)) => return Err(row.into()),
         };
         if command.is_write() {
@@ -203,7 +220,11 @@ impl Machine {
         // Errors are recorded too: a client that was told "not done" must not be proved wrong by a
         // second copy of its request that is still on its way.
         if let Some(request) = request {
-            self.sessions.record(request, &reply);
+            let bucket = command.bucket();
+            self.sessions.record(request, bucket, &reply);
+            if let Some(bucket) = bucket {
+                self.mark_session(rows, bucket, request.client);
+            }
         }
         Ok(reply)
     }
@@ -238,6 +259,7 @@ impl Machine {
     /// Writes down what is kept in memory, so that the rows are all there is to know.
     pub fn flush_meta(&mut self, rows: &mut impl Rows) {
         self.buckets.flush(self.layout, rows);
+        self.moves.flush(self.layout, rows);
         for (client, session) in self.sessions.take_dirty() {
             let row = self.layout.meta(SESSION, &client.to_be_bytes());
             match session {
@@ -259,13 +281,37 @@ impl Machine {
         self.buckets.states().iter().map(|state| state.epoch).collect()
     }
 
+    /// What it remembers of its moves.
+    #[must_use]
+    pub fn moves(&self) -> &Moves {
+        self.moves.get()
+    }
+
+    /// Grows with every change of [`Machine::moves`] in this life of the machine.
+    #[must_use]
+    pub fn moves_revision(&self) -> u64 {
+        self.moves.revision()
+    }
+
+    /// Which marks of changes are alive: data rows that mark changes of other moves are forgotten.
+    #[must_use]
+    pub fn live_marks(&self) -> LiveMarks {
+        self.moves.get().live_marks()
+    }
+
+    /// The buckets that it serves, as runs of one epoch, by bucket: what the config table is told.
+    #[must_use]
+    pub fn owned_runs(&self) -> Vec<(BucketRange, Epoch)> {
+        self.buckets.owned_runs()
+    }
+
     /// How much it holds.
     #[must_use]
     pub fn stats(&self) -> MachineStats {
         MachineStats {
             keys: self.buckets.keys(),
             bytes: self.buckets.bytes(),
-            buckets: self.buckets.owned(),
+            buckets: self.buckets.count_served(),
             sessions: self.sessions.len() as u64,
         }
     }
@@ -276,6 +322,7 @@ fn reply_of(answer: Answer) -> Reply {
     match answer {
         Ok(reply) => reply,
         Err(Fault::Refused(error)) => error.into(),
+        Err(Fault::Elsewhere(redirect)) => Reply::Redirect(redirect),
         Err(Fault::Damaged(row)) => ReplyError::not_done(row).into(),
     }
 }

@@ -1,12 +1,12 @@
 //! GET, SET and their kin, and the commands that look at or change a part of a value.
 
 use super::budget::Budget;
-use super::fault::Answer;
+use super::fault::{Answer, Fault};
 use super::layout::Held;
 use super::slot::Life;
 use super::state::Machine;
 use crate::kv::command::{Condition, Expiry, GetExpiry};
-use crate::kv::reply::{Reply, ReplyError};
+use crate::kv::reply::Reply;
 use crate::rows::Rows;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -93,9 +93,10 @@ impl Machine {
         Ok(Reply::flag(true))
     }
 
-    fn check_pairs(&self, pairs: &[(Bytes, Bytes)]) -> Result<(), ReplyError> {
+    fn check_pairs(&self, pairs: &[(Bytes, Bytes)]) -> Result<(), Fault> {
         self.check_keys(pairs.iter().map(|(key, _)| key))?;
-        pairs.iter().try_for_each(|(_, value)| self.check_size(value.len() as u64))
+        let check = |(_, value): &(Bytes, Bytes)| self.check_size(value.len() as u64);
+        Ok(pairs.iter().try_for_each(check)?)
     }
 
     pub(super) fn get_del(&mut self, rows: &mut impl Rows, key: &Bytes) -> Answer {

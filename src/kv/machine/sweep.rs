@@ -3,6 +3,7 @@
 //! Must always hold: which rows go depends only on the rows and on replicated time, not on when a
 //! replica was opened. What `next_due` and `swept` remember only saves looking.
 
+use super::buckets::Standing;
 use super::fault::DamagedRow;
 use super::layout::{due_deadline, due_place};
 use super::state::Machine;
@@ -39,7 +40,9 @@ impl Machine {
         for row in due {
             let (bucket, epoch, hash, key) = due_place(&row)?;
             let living = self.buckets.get(bucket).ok_or(DamagedRow("deadlines"))?;
-            if living.owned && living.epoch == epoch {
+            // What has left is not touched: it may still be copied as it was handed off. What is coming
+            // may go: when it is served, the time is not before this.
+            if living.standing != Standing::Left && living.epoch == epoch {
                 let data_row = self.layout.data(bucket, epoch, hash, key);
                 let deadline = due_deadline(&row)?;
                 self.remove_due(rows, bucket, data_row, key.len() as u64, deadline)?;

@@ -5,18 +5,39 @@ mod counters;
 mod expiry;
 mod keyspace;
 mod model;
+mod move_chaos;
+mod move_drive;
+mod moves;
 mod replay;
 mod scan;
 mod strings;
 
 use crate::ids::{Bucket, GroupId};
+use crate::kv::migration::{MoveRecord, MoveReply};
 use crate::kv::{Command, EntryBuilder, Genesis, Machine, Reply, SessionLimits, SessionRef};
 use crate::limits::BUCKETS;
-use crate::rows::{RowGeneration, Rows, generation_prefix, prefix_end};
+use crate::rows::{RowGeneration, Rows, generation_prefix, home, prefix_end};
+use crate::shard::BucketRange;
 use crate::time::UnixMillis;
 use bytes::Bytes;
 use std::cell::Cell;
 use std::collections::BTreeMap;
+
+/// A small generator of numbers (xorshift); its seed must not be 0.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+
+    fn chance(&mut self, one_in: u64) -> bool {
+        self.below(one_in) == 0
+    }
+}
 
 /// Rows in memory. Counts what is asked of it.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +80,7 @@ const START: u64 = 1_000_000;
 
 /// A machine with its rows, driven as a replica would.
 struct Replica {
+    group: GroupId,
     rows: MemoryRows,
     machine: Machine,
     time: u64,
@@ -80,9 +102,13 @@ impl Replica {
     }
 
     fn with_buckets(buckets: impl IntoIterator<Item = u16>) -> Self {
+        Self::of_group(GROUP, buckets)
+    }
+
+    fn of_group(group: GroupId, buckets: impl IntoIterator<Item = u16>) -> Self {
         let mut rows = MemoryRows::default();
-        let machine = Machine::create(GROUP, GENERATION, &mut rows, &genesis(buckets));
-        Self { rows, machine, time: START }
+        let machine = Machine::create(group, GENERATION, &mut rows, &genesis(buckets));
+        Self { group, rows, machine, time: START }
     }
 
     fn apply(&mut self, payload: &[u8]) -> Vec<Reply> {
@@ -116,20 +142,20 @@ impl Replica {
     fn copied(&mut self, generation: RowGeneration) -> Self {
         self.machine.flush_meta(&mut self.rows);
         let (from, to) =
-            (generation_prefix(GROUP, GENERATION), generation_prefix(GROUP, generation));
+            (generation_prefix(self.group, GENERATION), generation_prefix(self.group, generation));
         let mut rows = MemoryRows::default();
         for (key, value) in self.rows.rows.range(from.clone()..prefix_end(&from)) {
             let mut copy = to.clone();
             copy.extend_from_slice(&key[from.len()..]);
             rows.put(copy, value.clone());
         }
-        let machine = Machine::open(GROUP, generation, &rows).unwrap().unwrap();
-        Self { rows, machine, time: self.time }
+        let machine = Machine::open(self.group, generation, &rows).unwrap().unwrap();
+        Self { group: self.group, rows, machine, time: self.time }
     }
 
     fn reopened(mut self) -> Self {
         self.machine.flush_meta(&mut self.rows);
-        self.machine = Machine::open(GROUP, GENERATION, &self.rows).unwrap().unwrap();
+        self.machine = Machine::open(self.group, GENERATION, &self.rows).unwrap().unwrap();
         self
     }
 
@@ -137,6 +163,29 @@ impl Replica {
     fn dump(&mut self) -> Vec<(Vec<u8>, Bytes)> {
         self.machine.flush_meta(&mut self.rows);
         self.rows.rows.iter().map(|(key, value)| (key[8..].to_vec(), value.clone())).collect()
+    }
+
+    /// Carries a step of a move out.
+    fn step(&mut self, record: &MoveRecord) -> MoveReply {
+        let mut entry = EntryBuilder::new(UnixMillis(self.time));
+        entry.push_move(record);
+        self.apply(&entry.finish()).pop().unwrap().decode().unwrap()
+    }
+
+    /// Whether the compaction filter may drop the row.
+    fn is_forgotten(&self, row: &[u8]) -> bool {
+        let home = home(row).unwrap();
+        home.marks.is_some_and(|number| self.machine.live_marks().forgotten(number))
+            || home.bucket.is_some_and(|(bucket, epoch)| {
+                epoch < self.machine.live_epochs()[usize::from(bucket.0)]
+            })
+    }
+
+    /// Drops what the compaction filter may drop.
+    fn compact(&mut self) {
+        let gone: Vec<_> =
+            self.rows.rows.keys().filter(|row| self.is_forgotten(row)).cloned().collect();
+        gone.into_iter().for_each(|row| self.rows.delete(row));
     }
 
     /// How many rows have a meta name that begins so.
@@ -178,6 +227,11 @@ fn del(key: &str) -> Command {
     Command::Del { keys: vec![b(key)] }
 }
 
+/// What FLUSHALL answers where these buckets are served.
+fn flushed(first: u16, last: u16) -> Reply {
+    Reply::encoded(&[BucketRange { first: Bucket(first), last: Bucket(last) }].to_vec())
+}
+
 fn pttl(key: &str) -> Command {
     Command::Ttl { key: b(key), unit: crate::kv::TtlUnit::MillisLeft }
 }
@@ -185,6 +239,7 @@ fn pttl(key: &str) -> Command {
 fn error(reply: &Reply) -> String {
     match reply {
         Reply::Error(error) => error.to_string(),
+        Reply::Redirect(redirect) => redirect.to_error().to_string(),
         other => panic!("no error: {other:?}"),
     }
 }

@@ -2,14 +2,15 @@
 //! CLUSTER's looks into a slot. Work is bounded by a page; counting looks at no row.
 
 use super::buckets::BucketState;
-use super::fault::{Answer, DamagedRow};
+use super::fault::{Answer, DamagedRow, Fault};
 use super::layout::{data_hash, data_key, deadline_of};
-use super::slot::not_here;
+use super::marks::What;
 use super::state::Machine;
 use crate::ids::Bucket;
 use crate::kv::command::ScanPage;
 use crate::kv::glob;
 use crate::kv::hash::HASH_BITS;
+use crate::kv::migration::Ranges;
 use crate::kv::reply::{Reply, ReplyError};
 use crate::kv::scan::{PAGE_BYTES_MAX, PAGE_KEYS_MAX, cursor, split};
 use crate::rows::Rows;
@@ -55,7 +56,14 @@ impl Machine {
         let (mut from, mut from_hash) = split(page.cursor);
         let mut keys = Vec::new();
         let (mut looks, mut bytes) = (0, 0);
-        while let Some((bucket, state)) = self.buckets.next_filled(from, page.until) {
+        let start = from;
+        while let Some(found) = self.buckets.next_filled(from, page.until) {
+            let (bucket, state) = match found {
+                Ok(found) => found,
+                // The page ends before a bucket of another group, and the next one is asked of that.
+                Err(redirect) if redirect.bucket() == start => return Err(redirect.into()),
+                Err(redirect) => return Ok(scan_reply(cursor(redirect.bucket(), 0), keys)),
+            };
             if bucket != from {
                 from_hash = 0;
             }
@@ -93,8 +101,9 @@ impl Machine {
         let mut rest = random % total;
         let states = self.buckets.states();
         let chosen = states.iter().position(|state| {
-            let here = rest < state.keys;
-            rest -= if here { 0 } else { state.keys };
+            let keys = if state.standing.is_served() { state.keys } else { 0 };
+            let here = rest < keys;
+            rest -= if here { 0 } else { keys };
             here
         });
         let chosen = chosen.expect("the total is the sum of the counts");
@@ -103,7 +112,8 @@ impl Machine {
         let places = std::iter::once((chosen, mixed(random) >> (64 - HASH_BITS)))
             .chain((chosen..states.len()).chain(0..chosen).map(|bucket| (bucket, 0)));
         let (mut looks, mut found) = (0, None);
-        for (bucket, hash) in places.filter(|(bucket, _)| states[*bucket].keys > 0) {
+        let filled = |state: &BucketState| state.standing.is_served() && state.keys > 0;
+        for (bucket, hash) in places.filter(|(bucket, _)| filled(&states[*bucket])) {
             let name = Bucket(u16::try_from(bucket).expect("a bucket below 16,384"));
             self.walk(rows, (name, states[bucket]), hash, |_, key, live| {
                 looks += 1;
@@ -127,11 +137,16 @@ impl Machine {
         Ok(count_reply(self.buckets.keys()))
     }
 
-    pub(super) fn forget_all_keys(&mut self) -> Answer {
+    /// Answers, encoded, whose keys were forgotten: all buckets that are served here, as ranges.
+    pub(super) fn forget_all_keys(&mut self, rows: &mut impl Rows) -> Answer {
         // Rows of the old epochs are forgotten. Their due rows name the old epochs, so nothing comes of
         // them when their time has come and the sweep removes them.
-        self.buckets.forget_all();
-        Ok(Reply::Ok)
+        for bucket in self.buckets.forget_all() {
+            self.mark(rows, bucket, What::Emptied);
+        }
+        let served = self.buckets.owned_runs().into_iter().flat_map(|(range, _)| range.buckets());
+        let ranges = Ranges::of(served).map_or_else(Vec::new, |all| all.as_slice().to_vec());
+        Ok(Reply::encoded(&ranges))
     }
 
     pub(super) fn count_keys(&self, bucket: Bucket) -> Answer {
@@ -153,9 +168,9 @@ impl Machine {
         Ok(Reply::Array(keys))
     }
 
-    fn owned(&self, bucket: Bucket) -> Result<BucketState, ReplyError> {
-        let state = self.buckets.get(bucket).ok_or_else(|| ReplyError::err("Invalid slot"))?;
-        if state.owned { Ok(state) } else { Err(not_here(bucket)) }
+    fn owned(&self, bucket: Bucket) -> Result<BucketState, Fault> {
+        self.buckets.get(bucket).ok_or_else(|| ReplyError::err("Invalid slot"))?;
+        Ok(self.buckets.served(bucket)?)
     }
 }
 

@@ -212,4 +212,23 @@ pub enum ServerCommand {
         /// The version.
         version: Option<u64>,
     },
+    /// SHARDGROUP JOIN.
+    ShardGroupJoin {
+        /// The group.
+        group: u32,
+        /// Nodes by id or by address; empty: the cluster chooses.
+        nodes: Vec<String>,
+    },
+    /// SHARDGROUP LEAVE.
+    ShardGroupLeave {
+        /// The group.
+        group: u32,
+    },
+    /// SHARDGROUP MOVE.
+    ShardGroupMove {
+        /// Who should own them.
+        group: u32,
+        /// Slots: first and last of each range.
+        ranges: Vec<(Bucket, Bucket)>,
+    },
 }

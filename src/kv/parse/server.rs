@@ -48,9 +48,47 @@ pub(super) fn parse(found: Resolved, arguments: &[Bytes]) -> Answer<Parsed> {
             }
             _ => return Err(ReplyError::syntax()),
         },
+        Name::ShardGroup => match shardgroup(name, rest)? {
+            Some(command) => command,
+            None => return Ok(Parsed::Answer(help(found.command))),
+        },
         _ => return Ok(Parsed::Answer(help(found.command))),
     };
     Ok(Parsed::Server(command))
+}
+
+/// A SHARDGROUP subcommand that changes something; `None` for the help.
+fn shardgroup(name: &str, rest: &[Bytes]) -> Answer<Option<ServerCommand>> {
+    let group = |word: &Bytes| {
+        let number = u32::try_from(integer(word)?);
+        number.map_err(|_| ReplyError::err("a group's id is a number from 1"))
+    };
+    Ok(Some(match (name, rest) {
+        ("join", [id, nodes @ ..]) => {
+            let words = nodes.iter().map(|word| lower(word));
+            let nodes =
+                words.flat_map(|word| word.split(',').map(str::to_owned).collect::<Vec<_>>());
+            ServerCommand::ShardGroupJoin { group: group(id)?, nodes: nodes.collect() }
+        }
+        ("leave", [id]) => ServerCommand::ShardGroupLeave { group: group(id)? },
+        ("leave", _) => return Err(ReplyError::syntax()),
+        ("move", [id, ranges @ ..]) => ServerCommand::ShardGroupMove {
+            group: group(id)?,
+            ranges: ranges.iter().map(slots).collect::<Answer<_>>()?,
+        },
+        _ => return Ok(None),
+    }))
+}
+
+/// `5` or `0-4095`.
+fn slots(word: &Bytes) -> Answer<(Bucket, Bucket)> {
+    let text = std::str::from_utf8(word).map_err(|_| ReplyError::err("slot invalid_argument"))?;
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let slot = |digits: &str| {
+        let number: i64 = digits.parse().map_err(|_| ReplyError::err("slot invalid_argument"))?;
+        slot_of(number).ok_or_else(|| ReplyError::err("slot out_of_range"))
+    };
+    Ok((slot(first)?, slot(last)?))
 }
 
 /// A CONFIG subcommand; `None` for its help.

@@ -286,6 +286,22 @@ fn the_rest_goes_where_it_belongs() {
             Parsed::Server(S::GetKeysInSlot { bucket: Bucket(3), count: 5 }),
         ),
         ("shardgroup query 4", Parsed::Server(S::ShardGroupQuery { version: Some(4) })),
+        ("shardgroup join 3", Parsed::Server(S::ShardGroupJoin { group: 3, nodes: vec![] })),
+        (
+            "shardgroup join 3 1,H:6379 2",
+            Parsed::Server(S::ShardGroupJoin {
+                group: 3,
+                nodes: ["1", "h:6379", "2"].map(str::to_owned).to_vec(),
+            }),
+        ),
+        ("shardgroup leave 3", Parsed::Server(S::ShardGroupLeave { group: 3 })),
+        (
+            "shardgroup move 2 0-4095 16383",
+            Parsed::Server(S::ShardGroupMove {
+                group: 2,
+                ranges: vec![(Bucket(0), Bucket(4095)), (Bucket(16_383), Bucket(16_383))],
+            }),
+        ),
     ] {
         assert_eq!(ok(line), parsed, "{line}");
     }

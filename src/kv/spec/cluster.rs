@@ -40,6 +40,15 @@ const CLUSTER: &[Spec] = &[
 const SHARDGROUP: &[Spec] = &[
     Spec::new(Name::ShardGroup, "help", 2, LOADING | STALE).of("cluster", 0)
         .since("0.1.0", "Lists the subcommands."),
+    Spec::new(Name::ShardGroup, "join", -3, ADMIN).of("cluster", 0)
+        .since("0.1.0", "A group takes its share of the buckets; it is made if it is not there.")
+        .costs("O(N) for N buckets"),
+    Spec::new(Name::ShardGroup, "leave", 3, ADMIN).of("cluster", 0)
+        .since("0.1.0", "A group gives all its buckets to the others.")
+        .costs("O(N) for N buckets"),
+    Spec::new(Name::ShardGroup, "move", -4, ADMIN).of("cluster", 0)
+        .since("0.1.0", "Buckets, given as slot or first-last, go to a group.")
+        .costs("O(N) for N buckets"),
     Spec::new(Name::ShardGroup, "query", -2, STALE).of("cluster", 0)
         .since("0.1.0", "The groups with their servers and bucket ranges.")
         .costs("O(G) for G groups").tips(CHANGING),

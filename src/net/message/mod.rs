@@ -7,8 +7,9 @@ mod peer;
 mod unit;
 
 pub use admin::{
-    AdminRequest, AdminResponse, GroupStatus, NodeStatus, ReplicaProgress, TableAnswer,
+    AdminRequest, AdminResponse, GroupStatus, MemberSeen, MoveProgress, NodeStatus, RecoveryReport,
+    ReplicaProgress, SecretaryState, TableAnswer,
 };
-pub use peer::{Identity, PeerMessage, RaftFrame, SnapshotFrame};
+pub use peer::{GroupMessages, Identity, PeerMessage, Pulse, RaftFrame, SnapshotFrame};
 pub(crate) use unit::COMMAND_WRAPPING_BYTES;
 pub use unit::{Answer, Ask, Outcome, Refusal, Unit, UnitId, Work};

@@ -1,9 +1,9 @@
 //! What nodes say to each other, by lane.
 
 use super::unit::{Answer, Unit};
-use crate::ids::{BootId, ClusterId, GroupId, NodeId, TableVersion};
+use crate::ids::{BootId, ClusterId, Era, GroupId, Incarnation, NodeId, Term};
 use crate::raft::{Message, SnapshotMeta};
-use crate::shard::{InitPlan, NodeInfo};
+use crate::shard::{InitPlan, NodeInfo, TableStamp};
 use crate::time::UnixMillis;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,42 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RaftFrame {
     /// Per group, in the order in which they were sent.
-    pub groups: Vec<(GroupId, Vec<Message>)>,
+    pub groups: Vec<GroupMessages>,
+    /// The sender's sign of life, now and then.
+    pub pulse: Option<Pulse>,
+}
+
+/// One group's messages of a turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupMessages {
+    /// The group.
+    pub group: GroupId,
+    /// The era that the sender is in: a receiver in another one does not listen.
+    pub era: Era,
+    /// The disk by which the sender's replica is known, if that is not its node's.
+    pub disk: Option<Incarnation>,
+    /// In the order in which they were sent.
+    pub messages: Vec<Message>,
+}
+
+/// A node's sign of life, to each of its peers: it stands for the heartbeats of all groups that sleep.
+/// Nothing in it confirms a lead, a read or a commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pulse {
+    /// The sender's process.
+    pub boot: BootId,
+    /// Grows only while the sender's log can sync: one that cannot does not vouch for itself.
+    pub beat: u64,
+    /// The sender's disk is slow: it is no place for leads.
+    pub disk_slow: bool,
+    /// The sender's disk is nearly full.
+    pub disk_low: bool,
+    /// The sender's wall clock.
+    pub clock: UnixMillis,
+    /// The newest table the sender has applied or seen.
+    pub table: TableStamp,
+    /// Groups that the sender led until this term and leads no more, for some seconds after that.
+    pub ended: Vec<(GroupId, Term)>,
 }
 
 /// Control lane: requests and their answers. Nothing here is needed for safety.
@@ -22,23 +57,10 @@ pub enum PeerMessage {
     Forward(Vec<Unit>),
     /// What became of forwarded units.
     Answers(Vec<Answer>),
-    /// Sent every second and at connect: this node's clock and health.
-    Health {
-        /// The sender's process.
-        boot: BootId,
-        /// The sender's wall clock.
-        clock: UnixMillis,
-        /// The sender's disk is nearly full.
-        disk_low: bool,
-        /// The newest table the sender has applied or seen.
-        table: TableVersion,
-        /// The groups that the sender leads now.
-        leads: Vec<GroupId>,
-    },
     /// Asks for the newest table, if it is newer than `known`; answered by `Table`.
     TableRequest {
         /// What the asker has.
-        known: TableVersion,
+        known: TableStamp,
     },
     /// An encoded config table.
     Table(Bytes),
@@ -51,6 +73,43 @@ pub enum PeerMessage {
     Found(InitPlan),
     /// About a snapshot transfer, back to its sender.
     Snapshot(SnapshotFrame),
+    /// The sender has come back with another disk than the one that belongs to the cluster, and asks to be
+    /// known by this one from now on; said again until the table knows it.
+    Enlist(NodeInfo),
+    /// The sender's replica of a group is there, and wants to belong to it under this disk; said again, to
+    /// all nodes of the group, until its group has it.
+    Join {
+        /// The group.
+        group: GroupId,
+        /// The disk by which the replica is known.
+        disk: Incarnation,
+    },
+    /// The sender has a replica that the table does not want, or that has forgotten what it promised, and
+    /// asks whether the group can do without it; answered by `Farewell` when a majority says so.
+    Leave {
+        /// The group.
+        group: GroupId,
+        /// The disk by which the replica is known, as far as it knows.
+        disk: Incarnation,
+        /// It has forgotten what it promised.
+        forgotten: bool,
+    },
+    /// The receiver's replica with this disk does not belong to the group: it may be destroyed.
+    Farewell {
+        /// The group.
+        group: GroupId,
+        /// The disk.
+        disk: Incarnation,
+    },
+    /// The group was recovered without the receiver's replica of it, which must take no part any more.
+    LeftBehind {
+        /// The group.
+        group: GroupId,
+        /// The era in which it goes on.
+        era: Era,
+        /// Who leads it, as far as the sender knows.
+        leader: Option<NodeId>,
+    },
 }
 
 /// Who a node is, told during birth.
@@ -74,7 +133,7 @@ pub enum SnapshotFrame {
         /// The group.
         group: GroupId,
         /// The leader's term.
-        term: crate::ids::Term,
+        term: Term,
         /// Names the read view: chunks of two views never mix.
         view: u64,
         /// What the snapshot stands for.
@@ -86,15 +145,15 @@ pub enum SnapshotFrame {
         /// No chunk follows.
         last: bool,
     },
-    /// The receiver has everything up to and including this chunk on its way to disk, and wants
-    /// the next; the sender waits for it (one window of chunks), which bounds memory.
+    /// The receiver has the chunks before `taken` in its store, and takes the next; the sender waits for it
+    /// (one window of chunks), which bounds memory.
     Received {
         /// The group.
         group: GroupId,
         /// The view.
         view: u64,
-        /// The newest chunk taken.
-        sequence: u64,
+        /// How many chunks.
+        taken: u64,
         /// The snapshot is installed durably.
         installed: bool,
     },
@@ -105,4 +164,47 @@ pub enum SnapshotFrame {
         /// The view.
         view: u64,
     },
+    /// The sender has this snapshot for the receiver; asked again whenever it may have missed something.
+    Offer {
+        /// The group.
+        group: GroupId,
+        /// The leader's term.
+        term: crate::ids::Term,
+        /// The view.
+        view: u64,
+        /// What the snapshot stands for.
+        meta: SnapshotMeta,
+    },
+    /// The answer to an offer that is of use, and to a chunk behind one that is missing: go on from
+    /// `next`.
+    Wanted {
+        /// The group.
+        group: GroupId,
+        /// The view.
+        view: u64,
+        /// The chunk to go on with; those before it have come in.
+        next: u64,
+        /// Chunks that are in the receiver's store.
+        taken: u64,
+    },
+}
+
+impl SnapshotFrame {
+    /// The group it is about.
+    #[must_use]
+    pub fn group(&self) -> GroupId {
+        match self {
+            Self::Chunk { group, .. }
+            | Self::Received { group, .. }
+            | Self::Refused { group, .. }
+            | Self::Offer { group, .. }
+            | Self::Wanted { group, .. } => *group,
+        }
+    }
+
+    /// Whether it is on its way to the receiver of a snapshot; the others are its answers.
+    #[must_use]
+    pub fn is_for_receiver(&self) -> bool {
+        matches!(self, Self::Chunk { .. } | Self::Offer { .. })
+    }
 }

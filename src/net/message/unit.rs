@@ -2,6 +2,7 @@
 //! proposed, answered and retried as a whole, which is what keeps a connection's commands in order.
 
 use crate::ids::{GroupId, NodeId};
+use crate::kv::migration::{MoveLook, MoveRecord};
 use crate::kv::{Command, Reply, SessionRef};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,11 @@ pub enum Work {
     Change(Bytes),
     /// A question about the config table, encoded by `shard`; config group only.
     Query(Bytes),
+    /// Steps in the lives of moves, each answered with a [`crate::kv::migration::MoveReply`]; data groups
+    /// only.
+    Steps(Vec<MoveRecord>),
+    /// A look at a move, answered with a [`crate::kv::migration::MoveSight`]; data groups only.
+    Look(MoveLook),
 }
 
 impl Work {
@@ -50,8 +56,8 @@ impl Work {
     pub fn is_read(&self) -> bool {
         match self {
             Work::Keys(asks) => asks.iter().all(|ask| !ask.command.is_write()),
-            Work::Change(_) => false,
-            Work::Query(_) => true,
+            Work::Change(_) | Work::Steps(_) => false,
+            Work::Query(_) | Work::Look(_) => true,
         }
     }
 
@@ -62,6 +68,8 @@ impl Work {
         match self {
             Work::Keys(asks) => asks.iter().map(Ask::bytes).sum(),
             Work::Change(bytes) | Work::Query(bytes) => COMMAND_WRAPPING_BYTES + bytes.len(),
+            Work::Steps(steps) => steps.iter().map(MoveRecord::bytes).sum(),
+            Work::Look(look) => look.bytes(),
         }
     }
 
@@ -70,7 +78,8 @@ impl Work {
     pub fn replies(&self) -> usize {
         match self {
             Work::Keys(asks) => asks.len(),
-            Work::Change(_) | Work::Query(_) => 1,
+            Work::Steps(steps) => steps.len(),
+            Work::Change(_) | Work::Query(_) | Work::Look(_) => 1,
         }
     }
 }
@@ -113,6 +122,9 @@ pub enum Refusal {
     /// Larger than an entry of the log may be. Sending it again is safe and of no use.
     #[error("larger than one entry of the log may be")]
     TooLarge,
+    /// Its bucket is on its way from one group to another.
+    #[error("its bucket is on the way to another group")]
+    Moving,
 }
 
 /// What became of a unit.

@@ -140,6 +140,13 @@ impl Client {
         })
     }
 
+    /// The same, of a node that tells which disk it has.
+    #[must_use]
+    pub fn of_disk(mut self, disk: Incarnation) -> Self {
+        self.me.incarnation = disk;
+        self
+    }
+
     /// Where it asks.
     #[must_use]
     pub fn address(&self) -> &str {

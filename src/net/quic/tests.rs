@@ -4,7 +4,7 @@ use super::*;
 use crate::ids::{BootId, ClusterId, Incarnation, NodeId};
 use crate::limits::{FRAME_BYTES_MAX, LANE_BYTES_MAX, RAFT_LANE_FRAMES_MAX};
 use crate::net::tls::{Identity, Role, create_ca, issue};
-use crate::net::wire::{CloseCode, Hello, Lane, Refusal};
+use crate::net::wire::{CloseCode, Hello, Lane, PROTOCOL_NEWEST, PROTOCOL_OLDEST, Refusal};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -82,7 +82,7 @@ impl Inbound for Sink {
     }
 
     fn connected(&self, peer: NodeId, hello: &Hello, version: u16) {
-        assert_eq!((hello.from, version), (Role::Node(peer), 1));
+        assert_eq!((hello.from, version), (Role::Node(peer), PROTOCOL_NEWEST));
         self.events.lock().unwrap().push(format!("+{peer}"));
     }
 
@@ -281,7 +281,8 @@ async fn the_wrong_are_refused_with_a_reason_and_the_right_are_unharmed() {
     let error = raw::hello(&client, &target, |hello| hello.to = Some(NodeId(7))).await.unwrap_err();
     assert!(error.contains("this is node 2, and node 7 was meant"), "{error}");
     let error = raw::hello(&client, &target, |hello| hello.oldest = 99).await.unwrap_err();
-    assert!(error.contains("protocols 1 to 1"), "{error}");
+    let ours = format!("protocols {PROTOCOL_OLDEST} to {PROTOCOL_NEWEST}");
+    assert!(error.contains(&ours), "{error}");
     raw::hello(&client, &target, |_| {}).await.unwrap();
 
     // A client's certificate is no node's: whoever holds one cannot stand in for a node.
@@ -656,8 +657,8 @@ mod raw {
 
     fn hello_of(identity: &Identity) -> Hello {
         Hello {
-            oldest: 1,
-            newest: 1,
+            oldest: PROTOCOL_OLDEST,
+            newest: PROTOCOL_NEWEST,
             cluster: None,
             from: identity.role(),
             to: None,

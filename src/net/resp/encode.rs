@@ -65,6 +65,7 @@ pub fn encode(reply: &Reply, version: RespVersion, out: &mut BytesMut) {
         }
         Reply::Verbatim(text) => bulk(text.as_bytes(), out),
         Reply::Error(error) => encode_error(error, out),
+        Reply::Redirect(redirect) => encode_error(&redirect.to_error(), out),
     }
 }
 

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The oldest protocol this program speaks.
-pub const PROTOCOL_OLDEST: u16 = 1;
+pub const PROTOCOL_OLDEST: u16 = 3;
 /// The newest protocol this program speaks.
-pub const PROTOCOL_NEWEST: u16 = 1;
+pub const PROTOCOL_NEWEST: u16 = 3;
 /// The largest hello, bytes: the only thing read from somebody who has not been checked yet.
 pub const HELLO_BYTES_MAX: usize = 4096;
 
@@ -146,7 +146,8 @@ mod tests {
     #[test]
     fn versions_meet_at_the_newest_common_one() {
         let with = |oldest, newest| Hello { oldest, newest, ..hello() }.common_version();
-        assert_eq!(with(1, 1), Some(1));
+        assert_eq!(with(PROTOCOL_OLDEST, PROTOCOL_OLDEST), Some(PROTOCOL_OLDEST));
+        assert_eq!(with(1, 1), None, "its frames look different");
         assert_eq!(with(0, 9), Some(PROTOCOL_NEWEST));
         assert_eq!(with(PROTOCOL_NEWEST + 1, 99), None);
         assert_eq!(with(0, 0), None);

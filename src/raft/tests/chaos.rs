@@ -2,6 +2,7 @@
 //! crash and forget what was not synced, disks and snapshots are slow or fail; and after which, once
 //! the faults stop, the cluster must come back.
 
+use super::chaos_helpers::{Helping, OBSERVERS};
 use super::cluster::{Cluster, n};
 use super::disk::Disk;
 use crate::ids::{Index, NodeId};
@@ -36,7 +37,7 @@ fn lazy(config: &mut Config) {
 
 /// What a run must have seen to count as one.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     commits: u64,
     terms: u64,
     reads: usize,
@@ -45,19 +46,27 @@ struct Seen {
     fetches: u64,
     changes: u64,
     leases: u64,
+    /// Appends by way of secretaries.
+    relayed: u64,
+    /// Secretaries that died.
+    pub(super) lost: u64,
+    /// Reads answered by observers.
+    observed: u64,
 }
 
-struct Chaos {
-    cluster: Cluster,
-    random: Random,
-    ids: Vec<NodeId>,
+pub(super) struct Chaos {
+    pub(super) cluster: Cluster,
+    pub(super) random: Random,
+    pub(super) ids: Vec<NodeId>,
     contexts: u64,
     proposals: u64,
     /// How much trouble there is at the moment, percent.
     storm: u32,
-    seen: Seen,
+    pub(super) seen: Seen,
     /// Whether the membership changes meanwhile.
-    changes: bool,
+    pub(super) changes: bool,
+    /// With observers and secretaries.
+    pub(super) helpers: Option<Helping>,
     /// With leases: the time, in milliseconds, and when each clock ticked last.
     time: Option<(u64, BTreeMap<NodeId, u64>)>,
     /// Nodes that are asleep, and until when.
@@ -70,7 +79,7 @@ struct Chaos {
 const TICK_MILLIS: u64 = 40;
 
 impl Chaos {
-    fn new(membership: Membership, seed: u64, change: fn(&mut Config)) -> Self {
+    pub(super) fn new(membership: Membership, seed: u64, change: fn(&mut Config)) -> Self {
         Self {
             ids: membership.everyone(),
             cluster: Cluster::new(membership, seed, change),
@@ -80,6 +89,7 @@ impl Chaos {
             storm: 0,
             seen: Seen::default(),
             changes: false,
+            helpers: None,
             time: None,
             asleep: BTreeMap::new(),
             prepared: Vec::new(),
@@ -149,7 +159,7 @@ impl Chaos {
     }
 
     /// With two more replicas that belong to nothing yet, and changes of the membership.
-    fn with_changes(membership: Membership, seed: u64, change: fn(&mut Config)) -> Self {
+    pub(super) fn with_changes(membership: Membership, seed: u64, change: fn(&mut Config)) -> Self {
         let mut chaos = Self::new(membership, seed, change);
         for id in [n(4), n(5)] {
             chaos.cluster.add(id, Disk::default());
@@ -165,19 +175,26 @@ impl Chaos {
         let transition = transition[self.random.below(3) as usize];
         let kinds = [ChangeKind::Voter, ChangeKind::Voter, ChangeKind::Learner, ChangeKind::Remove];
         let changes = (0..self.random.below(3))
-            .map(|_| Change { kind: kinds[self.random.below(4) as usize], id: self.any() })
+            .map(|_| Change::new(kinds[self.random.below(4) as usize], self.any_but_observers()))
             .collect();
         let change = MembershipChange { transition, changes, context: Bytes::new() };
         _ = self.cluster.raft(id.0).propose_change(&change);
     }
 
-    fn chance(&mut self, percent: u32) -> bool {
+    pub(super) fn chance(&mut self, percent: u32) -> bool {
         self.random.below(100) < percent
     }
 
     fn any(&mut self) -> NodeId {
         let at = self.random.below(u32::try_from(self.ids.len()).expect("small"));
         self.ids[at as usize]
+    }
+
+    /// An observer that runs as one gives no vote, and may lose its disk: it is made a member only once it
+    /// was started as a replica like the others.
+    fn any_but_observers(&mut self) -> NodeId {
+        let members = self.ids.partition_point(|id| id.0 <= OBSERVERS);
+        self.ids[self.random.below(u32::try_from(members).expect("small")) as usize]
     }
 
     fn act(&mut self) {
@@ -211,6 +228,7 @@ impl Chaos {
             965..980 => self.compact(id),
             980..983 => self.cluster.heal(),
             983..990 if self.changes => self.change_membership(id),
+            990..994 if self.helpers.is_some() => self.trouble_helpers(id),
             _ if self.random.below(100) < self.storm => self.trouble(id),
             _ => {}
         }
@@ -270,8 +288,9 @@ impl Chaos {
         }
     }
 
-    fn collect_reads(&mut self) {
-        for replica in self.cluster.replicas.values_mut() {
+    pub(super) fn collect_reads(&mut self) {
+        for (id, replica) in &mut self.cluster.replicas {
+            self.seen.observed += u64::from(id.0 > OBSERVERS) * replica.reads.len() as u64;
             for state in replica.reads.drain(..) {
                 self.cluster.checker.read_ends(state.context, state.index);
             }
@@ -321,6 +340,7 @@ impl Chaos {
     /// The faults stop; everybody must have everything soon.
     fn recover(&mut self) {
         self.cluster.heal();
+        self.agree_on_helpers();
         for id in self.ids.clone() {
             if self.cluster.replica(id.0).raft.is_none() {
                 self.cluster.restart(id, 5);
@@ -346,7 +366,8 @@ impl Chaos {
             self.cluster.run(10);
             let membership = self.cluster.raft(leader.0).membership().clone();
             let everywhere = self.cluster.replicas.iter().all(|(id, replica)| {
-                !membership.contains(*id) || replica.machine.applied() >= index
+                let fed = membership.contains(*id) || self.cluster.wanted.observers.contains(id);
+                !fed || replica.machine.applied() >= index
             });
             if everywhere {
                 self.cluster.checker.inspect(&self.cluster.replicas);
@@ -370,10 +391,13 @@ impl Chaos {
         self.recover();
         for replica in self.cluster.replicas.values() {
             // Only who was removed, or added too lately, speaks out of turn.
+            let may_change = self.changes || self.helpers.is_some();
             let wrong =
-                |error: &StepError| !(self.changes && matches!(error, StepError::NotMember(_)));
+                |error: &StepError| !(may_change && matches!(error, StepError::NotMember(_)));
             assert!(!replica.errors.iter().any(wrong), "nobody was wrong: {:?}", replica.errors);
         }
+        let relayed = self.cluster.trace.iter().filter(|line| line.contains("Relayed for"));
+        self.seen.relayed = relayed.count() as u64;
         self.seen.commits = self.cluster.checker.commit.0;
         self.seen.changes = self.cluster.checker.changed() as u64;
         self.seen.reads = self.cluster.checker.reads_answered;
@@ -391,10 +415,13 @@ fn survives(name: &str, membership: &Membership, seeds: u64, change: fn(&mut Con
     for seed in 0..seeds {
         let make = match name {
             "leases" => Chaos::with_clocks,
+            _ if name.starts_with("helped") => Chaos::with_helpers,
             _ if name.ends_with("changes") => Chaos::with_changes,
             _ => Chaos::new,
         };
-        let run = || make(membership.clone(), seed, change).run(12_000);
+        // With more replicas less happens to each of them.
+        let steps = if name.starts_with("helped") { 30_000 } else { 12_000 };
+        let run = || make(membership.clone(), seed, change).run(steps);
         let seen = std::panic::catch_unwind(run).unwrap_or_else(|_| panic!("{name}: seed {seed}"));
         total.commits += seen.commits;
         total.terms += seen.terms;
@@ -404,6 +431,9 @@ fn survives(name: &str, membership: &Membership, seeds: u64, change: fn(&mut Con
         total.fetches += seen.fetches;
         total.changes += seen.changes;
         total.leases += seen.leases;
+        total.relayed += seen.relayed;
+        total.lost += seen.lost;
+        total.observed += seen.observed;
     }
     // A run in which nothing happened proves nothing.
     println!("{name}: {total:?}");
@@ -411,6 +441,8 @@ fn survives(name: &str, membership: &Membership, seeds: u64, change: fn(&mut Con
     assert!(total.reads as u64 > seeds * 3 && total.restarts > seeds * 5, "{total:?}");
     assert!(total.fetches > seeds, "{total:?}");
     assert!(name != "leases" || total.leases > seeds * 20, "{total:?}");
+    let helped = total.relayed.min(total.lost * 10).min(total.observed * 10);
+    assert!(!name.starts_with("helped") || helped > seeds * 10, "{total:?}");
     assert!(!name.ends_with("changes") || total.changes > seeds * 3, "{total:?}");
     assert!(membership.everyone().len() == 1 || total.snapshots > seeds / 2, "{total:?}");
 }
@@ -481,6 +513,19 @@ fn leases(config: &mut Config) {
 #[test]
 fn reads_by_lease_survive_chaos() {
     survives("leases", &Membership::of_voters((1..=3).map(n)), 300, leases);
+}
+
+#[test]
+fn observers_and_secretaries_survive_chaos() {
+    survives("helped", &Membership::of_voters((1..=3).map(n)), 200, tiny);
+}
+
+#[test]
+fn observers_and_secretaries_survive_chaos_and_changes() {
+    survives("helped changes", &Membership::of_voters((1..=3).map(n)), 150, |config| {
+        lazy(config);
+        config.quiet_ticks = Some(6);
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::cluster::Replica;
 use crate::ids::{Index, NodeId, Term};
 use crate::raft::{Entry, Membership, Message, MessageBody, ReadContext, quorum};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
 pub(super) struct Checker {
@@ -16,6 +16,8 @@ pub(super) struct Checker {
     leaders: BTreeMap<Term, NodeId>,
     /// Whom each replica has voted for, as it told others.
     votes: BTreeMap<(NodeId, Term), NodeId>,
+    /// What was acknowledged, by whom and in which term.
+    acknowledged: BTreeSet<(NodeId, Term, Index)>,
     /// State machine safety: what was applied at each index, from 1.
     pub(super) history: Vec<(Term, Bytes)>,
     /// The largest commit index that any replica has known.
@@ -38,6 +40,13 @@ impl Checker {
         assert!(membership.is_consistent(), "{membership:?}");
         let first = self.memberships.entry(entry.index).or_insert_with(|| membership.clone());
         assert_eq!(first, membership, "after {}", entry.index);
+    }
+
+    /// Everything up to this entry counts as committed, although nobody has counted.
+    pub(super) fn decreed(&mut self, entry: &Entry) {
+        self.commit = entry.index;
+        let length = usize::try_from(self.commit.0).expect("small");
+        self.committed_in.resize(length, entry.term);
     }
 
     /// How often the membership has changed.
@@ -63,8 +72,21 @@ impl Checker {
         }
     }
 
-    /// `replica` sends `message`.
-    pub(super) fn sends(&mut self, message: &Message, replica: &Replica) {
+    /// A replica sends `message`, or a secretary.
+    pub(super) fn sends(&mut self, message: &Message, replicas: &BTreeMap<NodeId, Replica>) {
+        if let MessageBody::RelayReport { answers, .. } = &message.body {
+            for answer in answers.iter().filter(|answer| answer.reject.is_none()) {
+                assert!(
+                    self.acknowledged.contains(&(answer.from, message.term, answer.index)),
+                    "{message}: what {} never said",
+                    answer.from
+                );
+            }
+            return;
+        }
+        let Some(replica) = replicas.get(&message.from) else {
+            return; // What a secretary passes on is the leader's.
+        };
         let disk = &replica.disk;
         let vote = match message.body {
             MessageBody::Vote { last_index, last_term, .. } => {
@@ -74,7 +96,9 @@ impl Checker {
                 None
             }
             MessageBody::VoteResponse { granted: true } => Some(message.to),
-            MessageBody::AppendResponse { index, reject: None } => {
+            MessageBody::AppendResponse { index, reject: None }
+            | MessageBody::RelayedResponse { index, reject: None, .. } => {
+                self.acknowledged.insert((message.from, message.term, index));
                 // A durable later term says as much as the entries: they were taken and then cut off,
                 // both before this Ready, and all of that is durable.
                 let durable = disk.hard.term > message.term

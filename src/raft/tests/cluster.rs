@@ -3,10 +3,10 @@
 
 use super::checker::Checker;
 use super::disk::{Disk, Machine, Write};
-use crate::ids::{Index, NodeId, Term};
+use crate::ids::{Era, Index, NodeId, ReadyNumber, Term};
 use crate::raft::{
-    Config, Entry, EntryKind, Fetch, Membership, Message, Raft, ReadContext, ReadState, Ready,
-    Restored, SnapshotMeta, StepError,
+    Config, Decree, DecreeError, Entry, EntryKind, Fetch, Membership, Message, Raft, ReadContext,
+    ReadState, Ready, Restored, Secretary, SnapshotMeta, StepError,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -30,6 +30,14 @@ pub(super) struct Replica {
 pub(super) struct Cluster {
     pub(super) replicas: BTreeMap<NodeId, Replica>,
     pub(super) membership: Membership,
+    /// Those that are up.
+    pub(super) secretaries: BTreeMap<NodeId, Secretary>,
+    /// Errors that messages to secretaries have caused.
+    pub(super) secretary_errors: Vec<StepError>,
+    /// Whom the leader should feed and employ.
+    pub(super) wanted: Helpers,
+    /// Replicas that were made to observe.
+    observers: BTreeSet<NodeId>,
     pub(super) wire: Vec<Message>,
     /// Directions in which nothing arrives.
     pub(super) cut: BTreeSet<(NodeId, NodeId)>,
@@ -40,6 +48,13 @@ pub(super) struct Cluster {
     pub(super) trace: Vec<String>,
     change: Box<dyn Fn(&mut Config)>,
     seed: u64,
+}
+
+/// Who helps.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Helpers {
+    pub(super) observers: Vec<NodeId>,
+    pub(super) secretaries: Vec<NodeId>,
 }
 
 pub(super) fn n(id: u32) -> NodeId {
@@ -59,6 +74,10 @@ impl Cluster {
     ) -> Self {
         let mut cluster = Self {
             replicas: BTreeMap::new(),
+            secretaries: BTreeMap::new(),
+            secretary_errors: Vec::new(),
+            wanted: Helpers::default(),
+            observers: BTreeSet::new(),
             wire: Vec::new(),
             cut: BTreeSet::new(),
             snapshots: Vec::new(),
@@ -79,6 +98,8 @@ impl Cluster {
     /// Puts a replica on this disk into the cluster.
     pub(super) fn add(&mut self, id: NodeId, disk: Disk) {
         let machine = Machine { membership: disk.base.membership.clone(), ..Machine::default() };
+        // A new disk is no old life: what is random in it must differ.
+        let lives = self.replicas.get(&id).map_or(0, |replica| replica.lives);
         let replica = Replica {
             raft: None,
             disk,
@@ -89,7 +110,7 @@ impl Cluster {
             reads: Vec::new(),
             reads_lost: Vec::new(),
             errors: Vec::new(),
-            lives: 0,
+            lives,
         };
         self.replicas.insert(id, replica);
         self.restart(id, usize::MAX);
@@ -116,12 +137,32 @@ impl Cluster {
         self.snapshots.retain(|snapshot| snapshot.0 != id);
     }
 
+    /// A person decides that `id` goes on alone, in this era.
+    pub(super) fn decree(&mut self, id: NodeId, era: Era) -> Result<(), DecreeError> {
+        let replica = self.replicas.get_mut(&id).expect("a replica");
+        let Decree { entry, hard_state } =
+            replica.raft.as_ref().expect("a replica that is up").decree(None, era)?;
+        self.checker.decreed(&entry);
+        self.crash(id, usize::MAX);
+        let write = Write {
+            number: ReadyNumber(0),
+            restart: None,
+            hard: Some(hard_state),
+            entries: vec![entry],
+            after: Vec::new(),
+        };
+        self.replicas.get_mut(&id).expect("a replica").disk.write(&write);
+        self.restart(id, usize::MAX);
+        Ok(())
+    }
+
     /// Starts a replica from its disk with at most `tail` entries in memory.
     pub(super) fn restart(&mut self, id: NodeId, tail: usize) {
         let mut config = Config::new(id, 0);
         config.election_ticks = 10;
         config.heartbeat_ticks = 2;
         (self.change)(&mut config);
+        config.observer = self.observers.contains(&id);
         let replica = self.replicas.get_mut(&id).expect("a replica");
         replica.lives += 1;
         config.seed = self.seed * 1_000_000 + u64::from(id.0) * 1000 + replica.lives;
@@ -149,7 +190,37 @@ impl Cluster {
             membership: replica.machine.membership.clone(),
             applied: meta.index,
         };
-        replica.raft = Some(Raft::new(config, restored).expect("what the disk remembers fits"));
+        let mut raft = Raft::new(config, restored).expect("what the disk remembers fits");
+        raft.set_observers(&self.wanted.observers);
+        raft.set_secretaries(&self.wanted.secretaries);
+        replica.raft = Some(raft);
+    }
+
+    /// Everybody hears that these are the observers; who is new begins with an empty disk.
+    pub(super) fn observe(&mut self, ids: &[NodeId]) {
+        for &id in ids {
+            if self.observers.insert(id) || !self.replicas.contains_key(&id) {
+                self.add(id, Disk::default());
+            }
+        }
+        self.wanted.observers = ids.to_vec();
+        self.tell_helpers();
+    }
+
+    /// Everybody hears that these are the secretaries; who was not there is there now.
+    pub(super) fn employ(&mut self, ids: &[NodeId]) {
+        for &id in ids {
+            self.secretaries.entry(id).or_insert_with(|| Secretary::new(id));
+        }
+        self.wanted.secretaries = ids.to_vec();
+        self.tell_helpers();
+    }
+
+    fn tell_helpers(&mut self) {
+        for raft in self.replicas.values_mut().filter_map(|replica| replica.raft.as_mut()) {
+            raft.set_observers(&self.wanted.observers);
+            raft.set_secretaries(&self.wanted.secretaries);
+        }
     }
 
     /// Takes one Ready, if there is one, and does all of it that needs no waiting.
@@ -253,7 +324,7 @@ impl Cluster {
 
     fn post(&mut self, messages: Vec<Message>) {
         for message in messages {
-            self.checker.sends(&message, &self.replicas[&message.from]);
+            self.checker.sends(&message, &self.replicas);
             self.trace.push(message.to_string());
             self.wire.push(message);
         }
@@ -270,6 +341,17 @@ impl Cluster {
 
     pub(super) fn step(&mut self, message: Message) {
         let to = message.to;
+        if message.is_for_secretary() {
+            let Some(secretary) = self.secretaries.get_mut(&to) else {
+                return;
+            };
+            if let Err(error) = secretary.step(message) {
+                self.secretary_errors.push(error);
+            }
+            let messages = secretary.take_messages();
+            self.post(messages);
+            return;
+        }
         let Some(replica) = self.replicas.get_mut(&to) else {
             return;
         };
@@ -345,8 +427,8 @@ impl Cluster {
 
     /// Nothing to or from `id` arrives any more.
     pub(super) fn isolate(&mut self, id: u32) {
-        let ids: Vec<NodeId> = self.replicas.keys().copied().collect();
-        for other in ids {
+        let ids = self.replicas.keys().chain(self.secretaries.keys());
+        for other in ids.copied().collect::<Vec<_>>() {
             self.cut.insert((NodeId(id), other));
             self.cut.insert((other, NodeId(id)));
         }

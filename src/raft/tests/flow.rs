@@ -227,7 +227,7 @@ fn wrong_messages_are_errors_and_change_nothing() {
     assert_eq!(refused(message(1, 1, 1, response(1))), StepError::WrongSender);
     assert_eq!(refused(message(9, 1, 1, response(1))), StepError::NotMember(n(9)));
     assert!(matches!(refused(message(2, 1, 1, response(99))), StepError::Malformed(_)));
-    let round = MessageBody::HeartbeatResponse { round: 5 };
+    let round = MessageBody::HeartbeatResponse { round: 5, bound: false };
     assert!(matches!(refused(message(2, 1, 1, round)), StepError::Malformed(_)));
     let heartbeat = MessageBody::Heartbeat { commit: Index(1), round: 0 };
     assert_eq!(refused(message(2, 1, 1, heartbeat.clone())), StepError::RivalLeader(n(2)));

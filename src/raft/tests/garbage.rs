@@ -4,7 +4,7 @@ use crate::ids::{Index, NodeId, Term};
 use crate::raft::random::Random;
 use crate::raft::{
     Change, ChangeKind, Config, Entry, EntryKind, Lease, Membership, MembershipChange, Message,
-    MessageBody, Raft, ReadContext, RejectHint, Restored, SnapshotMeta, Transition,
+    MessageBody, Raft, ReadContext, RejectHint, RelayAnswer, Restored, SnapshotMeta, Transition,
 };
 use bytes::Bytes;
 
@@ -48,7 +48,7 @@ impl Garbage {
         let kinds =
             [ChangeKind::Voter, ChangeKind::Learner, ChangeKind::Remove, ChangeKind::Update];
         let changes = (0..self.0.below(4))
-            .map(|_| Change { kind: kinds[self.0.below(4) as usize], id: NodeId(self.0.below(5)) })
+            .map(|_| Change::new(kinds[self.0.below(4) as usize], NodeId(self.0.below(5))))
             .collect();
         let transitions = [Transition::Auto, Transition::Implicit, Transition::Explicit];
         let transition = transitions[self.0.below(3) as usize];
@@ -62,7 +62,7 @@ impl Garbage {
         let term = Term(raft.term().0.max(1) + u64::from(self.0.below(30) / 29));
         let known = raft.term_at(index).unwrap_or(term);
         let round = self.number(2);
-        let body = match self.0.below(17) {
+        let body = match self.0.below(19) {
             0..3 => MessageBody::Append {
                 prev_index: index,
                 prev_term: known,
@@ -75,7 +75,7 @@ impl Garbage {
                 MessageBody::AppendResponse { index, reject }
             }
             5 => MessageBody::Heartbeat { commit: index, round },
-            6 => MessageBody::HeartbeatResponse { round },
+            6 => MessageBody::HeartbeatResponse { round, bound: index.0.is_multiple_of(2) },
             7 => MessageBody::PreVote { last_index: index, last_term: known },
             8 => MessageBody::PreVoteResponse { granted: self.0.below(3) > 0 },
             9 => MessageBody::Vote { last_index: index, last_term: known, transfer: round == 1 },
@@ -89,6 +89,8 @@ impl Garbage {
             13 => MessageBody::Quiet { index, log_term: known },
             14 => MessageBody::Awake,
             15 => MessageBody::Committed { index, log_term: known },
+            16 => self.relayed(index, known, term),
+            17 => self.report(last),
             _ => MessageBody::SnapshotRequest { index_min: index },
         };
         let strange = self.0.below(50) == 0;
@@ -97,6 +99,31 @@ impl Garbage {
         // A term out of range is refused; one at its end would end the test's usefulness.
         let term = if term.0 == u64::MAX / 2 { Term(u64::MAX) } else { term };
         Message { from, to: NodeId(1), term, body }
+    }
+
+    fn relayed(&mut self, prev_index: Index, prev_term: Term, term: Term) -> MessageBody {
+        let entries = self.entries(prev_index.0, term.0);
+        let commit = Index(self.number(prev_index.0));
+        let (leader, session) = (NodeId(1 + self.0.below(4)), self.number(2));
+        let (number, targets) = (1, Vec::new());
+        match self.0.below(4) {
+            0 => MessageBody::Relay { number, prev_index, prev_term, commit, entries, targets },
+            1 => MessageBody::RelayedResponse { session, index: commit, reject: None },
+            _ => MessageBody::Relayed { leader, session, prev_index, prev_term, commit, entries },
+        }
+    }
+
+    fn report(&mut self, last: u64) -> MessageBody {
+        let hint = RejectHint { index: Index(self.number(last)), term: Term(1) };
+        let answers = (0..self.0.below(3))
+            .map(|_| RelayAnswer {
+                from: NodeId(self.0.below(6)),
+                session: self.number(3),
+                index: Index(self.number(last)),
+                reject: (self.0.below(2) == 0).then_some(hint),
+            })
+            .collect();
+        MessageBody::RelayReport { number: self.number(3), answers }
     }
 
     fn snapshot(&mut self, raft: &Raft) -> SnapshotMeta {
@@ -121,6 +148,7 @@ fn live(seed: u64) -> (u64, u64) {
     config.validate_changes = !seed.is_multiple_of(5);
     config.step_down_on_removal = !seed.is_multiple_of(7);
     config.forgotten = seed.is_multiple_of(31);
+    config.observer = seed.is_multiple_of(29);
     config.priorities = vec![(NodeId(1), garbage.0.below(2)), (NodeId(2), 1)];
     let voters = (1..=3).map(NodeId);
     let mut raft = Raft::new(config, Restored::newborn(voters)).expect("a newborn");
@@ -144,6 +172,8 @@ fn live(seed: u64) -> (u64, u64) {
             }
             84 => _ = raft.propose_change(&garbage.change()),
             85 => _ = raft.forget_leader(),
+            89 => raft.set_observers(&[NodeId(2 + garbage.0.below(4))]),
+            90 => raft.set_secretaries(&[NodeId(2 + garbage.0.below(2)), NodeId(8)]),
             86 => {
                 let now = garbage.number(100);
                 if let Ok(read) = raft.lease_read(now) {

@@ -2,9 +2,12 @@
 
 use super::cluster::{Cluster, n};
 use crate::ids::{Index, Term};
+use crate::raft::role::RoleState;
 use crate::raft::{
-    Config, Lease, LeaseError, Membership, Message, MessageBody, Raft, ReadContext, Restored,
+    Change, ChangeKind, Config, Lease, LeaseError, Membership, MembershipChange, Message,
+    MessageBody, Raft, ReadContext, Restored, Transition,
 };
+use bytes::Bytes;
 
 /// A tick is ten milliseconds; the time-out is ten ticks, of which one is slack and one is drift.
 const TICK: u64 = 10;
@@ -52,6 +55,47 @@ fn heartbeats_renew_a_lease_and_silence_ends_it() {
     clock.run(9);
     assert!(clock.cluster.raft(1).is_leader(), "it does not know better");
     assert_eq!(clock.cluster.raft(1).lease_read(clock.now), Err(LeaseError::Expired));
+}
+
+#[test]
+fn only_those_who_give_the_promise_count_for_a_lease() {
+    let mut clock = Clock::new();
+    let lease = clock.cluster.raft(2).config.lease.take();
+    clock.cluster.raft(3).config.lease = None;
+    clock.run(6);
+    assert_eq!(clock.cluster.raft(1).lease_read(clock.now), Err(LeaseError::Expired));
+    clock.cluster.raft(1).read_index(ReadContext(1)).expect("by asking it is served");
+    clock.run(400);
+    let RoleState::Leader(leader) = &clock.cluster.raft(1).role else { panic!("it leads") };
+    assert!(leader.lease.begun.len() < 9, "{:?}", leader.lease);
+    clock.cluster.raft(2).config.lease = lease;
+    clock.run(4);
+    let read = clock.cluster.raft(1).lease_read(clock.now).expect("two of three are bound");
+    assert!(read.until() > clock.now && read.until() <= clock.now + 80);
+}
+
+#[test]
+fn a_lease_ends_with_the_membership_it_rests_on_and_with_sleep() {
+    let mut clock = Clock::new();
+    clock.run(4);
+    let change = MembershipChange {
+        transition: Transition::Auto,
+        changes: vec![Change { kind: ChangeKind::Remove, id: n(3), disk: None }],
+        context: Bytes::new(),
+    };
+    clock.cluster.raft(1).propose_change(&change).expect("a leader");
+    clock.cluster.settle();
+    clock.cluster.isolate(3);
+    assert_eq!(clock.cluster.raft(1).membership().voters, [n(1), n(2)]);
+    assert_eq!(clock.cluster.raft(1).lease_read(clock.now), Err(LeaseError::Expired));
+    clock.run(4);
+    clock.cluster.raft(1).lease_read(clock.now).expect("the new members are bound");
+
+    clock.cluster.raft(1).config.quiet_ticks = Some(3);
+    clock.run(8);
+    assert!(clock.cluster.raft(1).is_quiet());
+    assert_eq!(clock.cluster.raft(1).lease_read(clock.now), Err(LeaseError::Expired));
+    assert!(clock.cluster.raft(1).is_quiet(), "a read that is refused wakes nobody");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::raft::{
 use bytes::Bytes;
 
 fn change(transition: Transition, list: &[(ChangeKind, u32)]) -> MembershipChange {
-    let changes = list.iter().map(|&(kind, id)| Change { kind, id: n(id) }).collect();
+    let changes = list.iter().map(|&(kind, id)| Change::new(kind, n(id))).collect();
     MembershipChange { transition, changes, context: Bytes::new() }
 }
 

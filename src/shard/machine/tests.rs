@@ -2,9 +2,9 @@
 
 use super::super::change::Author;
 use super::super::plan::tests::{info, plan};
-use super::super::table::ReplicatedLimits;
+use super::super::table::{Helper, NodeInfo, Recovery, ReplicatedLimits, TableStamp};
 use super::*;
-use crate::ids::{Incarnation, NodeId};
+use crate::ids::{Era, Incarnation, NodeId};
 use crate::rows::generation_prefix;
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -166,6 +166,105 @@ fn a_node_with_another_disk_or_no_place_is_refused() {
     assert_eq!(story.machine.newest().expect("a table").version, TableVersion(1));
 }
 
+/// A recovery of `group` on `node` that begins the era after `from`.
+fn recovered(group: u32, from: Era, node: u32, mark: u64) -> ConfigCommand {
+    let (era, node) = (Era { number: from.number + 1, mark }, NodeId(node));
+    let recovery = Recovery { era, node, disk: info(node.0).incarnation };
+    ConfigCommand::Recover { group: GroupId(group), from, recovery }
+}
+
+#[test]
+fn a_group_is_recovered_once_and_the_others_are_left_behind() {
+    let mut story = Story::with_three_nodes();
+    let first = recovered(1, Era::default(), 2, 7);
+    assert_eq!(story.apply_one(first.clone()), ConfigReply::Changed(TableVersion(2)));
+    assert_eq!(story.apply_one(first), ConfigReply::Unchanged(TableVersion(2)));
+    let group = story.machine.newest().expect("a table").groups[&GroupId(1)].clone();
+    assert_eq!((group.replicas.as_slice(), group.preferred_leader), (&[NodeId(2)][..], NodeId(2)));
+    let disk = |node: u32| (NodeId(node), info(node).incarnation);
+    assert_eq!(group.left_behind, [disk(1), disk(3)]);
+
+    // Another replica that does not know of it, and another try of the same one.
+    let era = Era { number: 1, mark: 7 };
+    let refused =
+        ConfigReply::Refused(Refusal::Recovered { group: GroupId(1), era, node: NodeId(2) });
+    for late in [recovered(1, Era::default(), 3, 8), recovered(1, Era::default(), 2, 8)] {
+        assert_eq!(story.apply_one(late), refused);
+    }
+    assert_eq!(story.apply_one(recovered(1, era, 2, 9)), ConfigReply::Changed(TableVersion(3)));
+    let unknown = ConfigReply::Refused(Refusal::UnknownGroup(GroupId(9)));
+    assert_eq!(story.apply_one(recovered(9, Era::default(), 2, 1)), unknown);
+}
+
+#[test]
+fn a_later_era_of_the_config_group_makes_a_newer_table() {
+    let mut story = Story::with_three_nodes();
+    let before = story.machine.newest().expect("a table").stamp();
+    // It was told only of the second recovery.
+    let era = Era { number: 1, mark: 7 };
+    assert_eq!(story.apply_one(recovered(0, era, 1, 8)), ConfigReply::Changed(TableVersion(2)));
+    let table = story.machine.newest().expect("a table");
+    assert_eq!(table.groups[&GroupId::CONFIG].era().number, 2);
+    assert!(table.stamp() > before);
+    assert!(table.stamp() > TableStamp { version: TableVersion(99), ..before }, "of other lines");
+    let early = ConfigReply::Refused(Refusal::Recovered {
+        group: GroupId::CONFIG,
+        era: Era { number: 2, mark: 8 },
+        node: NodeId(1),
+    });
+    assert_eq!(story.apply_one(recovered(0, era, 2, 9)), early);
+}
+
+#[test]
+fn a_new_disk_takes_the_place_of_the_old_one_for_ever() {
+    let mut story = Story::with_three_nodes();
+    let adopt = |disk| {
+        let info = NodeInfo { incarnation: Incarnation(disk), ..info(2) };
+        ConfigCommand::AdoptDisk { node: NodeId(2), info }
+    };
+    let old = info(2).incarnation;
+    assert_eq!(story.apply_one(adopt(old.0)), ConfigReply::Unchanged(TableVersion(1)));
+    assert_eq!(story.apply_one(adopt(77)), ConfigReply::Changed(TableVersion(2)));
+    assert_eq!(story.apply_one(adopt(77)), ConfigReply::Unchanged(TableVersion(2)));
+    let table = story.machine.newest().expect("a table");
+    assert_eq!(table.nodes[&NodeId(2)].incarnation, Incarnation(77));
+    assert_eq!(table.barred.iter().copied().collect::<Vec<_>>(), [(NodeId(2), old)]);
+    assert!(table.may_found(GroupId(1), NodeId(2), old), "a fact of its birth never changes");
+    let refused = ConfigReply::Refused(Refusal::Barred(NodeId(2)));
+    assert_eq!(story.apply_one(adopt(old.0)), refused);
+    let stranger = ConfigCommand::AdoptDisk { node: NodeId(9), info: info(9) };
+    let refused = ConfigReply::Refused(Refusal::UnknownNode(NodeId(9)));
+    assert_eq!(story.apply_one(stranger), refused);
+}
+
+#[test]
+fn replicas_are_wished_for_and_the_last_one_stays() {
+    let mut story = Story::with_three_nodes();
+    let wish = |group, node, wanted| ConfigCommand::Replica {
+        group: GroupId(group),
+        node: NodeId(node),
+        wanted,
+    };
+    let preferred = |story: &Story| story.machine.newest().unwrap().groups[&GroupId(1)].clone();
+    assert_eq!(story.apply_one(wish(1, 2, true)), ConfigReply::Unchanged(TableVersion(1)));
+    let refused = |refusal| ConfigReply::Refused(refusal);
+    assert_eq!(story.apply_one(wish(7, 2, true)), refused(Refusal::UnknownGroup(GroupId(7))));
+    assert_eq!(story.apply_one(wish(1, 7, true)), refused(Refusal::UnknownNode(NodeId(7))));
+    for (count, leader) in [(2, preferred(&story).preferred_leader), (3, NodeId(0))] {
+        let leader = if leader == NodeId(0) { preferred(&story).preferred_leader } else { leader };
+        assert_eq!(
+            story.apply_one(wish(1, leader.0, false)),
+            ConfigReply::Changed(TableVersion(count))
+        );
+        let info = preferred(&story);
+        assert!(!info.replicas.contains(&leader) && info.replicas.contains(&info.preferred_leader));
+    }
+    let last = preferred(&story).replicas[0];
+    let refusal = Refusal::LastReplica(GroupId(1), last);
+    assert_eq!(story.apply_one(wish(1, last.0, false)), refused(refusal));
+    assert_eq!(preferred(&story).founders.len(), 3, "a fact of its birth never changes");
+}
+
 #[test]
 fn a_refused_request_does_not_touch_its_neighbours() {
     let mut story = Story::with_three_nodes();
@@ -174,6 +273,21 @@ fn a_refused_request_does_not_touch_its_neighbours() {
     assert_eq!(replies[0], ConfigReply::Changed(TableVersion(2)));
     assert!(matches!(replies[1], ConfigReply::Refused(_)));
     assert_eq!(replies[2], ConfigReply::Changed(TableVersion(3)));
+}
+
+#[test]
+fn of_two_groups_that_leave_in_one_entry_one_stays() {
+    let mut story = Story::with_three_nodes();
+    let planned_on = TableVersion(1);
+    let leave = |group| ConfigCommand::Leave { groups: vec![GroupId(group)], planned_on };
+    let replies = story.apply(vec![leave(1), leave(2), ConfigCommand::OwnerReport(vec![])]);
+    let newest = TableVersion(2);
+    let stale = Refusal::Stale { planned_on, newest };
+    let expected =
+        [ConfigReply::Changed(newest), ConfigReply::Refused(stale), ConfigReply::Unchanged(newest)];
+    assert_eq!(replies, expected);
+    let table = story.machine.newest().expect("a table");
+    assert_eq!((table.version, table.desired_count(GroupId(2))), (newest, 16_384));
 }
 
 #[test]
@@ -318,4 +432,51 @@ fn rows_that_cannot_be_right_do_not_open() {
     assert!(matches!(open(&rows), Err(OpenError::Table(TableVersion(1), _))));
     rows.put(story.machine.key(STATE), Bytes::from_static(b"\xff"));
     assert!(matches!(open(&rows), Err(OpenError::Row(STATE, _))));
+}
+
+#[test]
+fn helpers_come_and_go_and_are_checked() {
+    let mut story = Story::new();
+    let wide = InitPlan { replication: 3, ..plan(5, 1) };
+    story.apply(vec![ConfigCommand::Init(wide)]);
+    let table = story.machine.newest().expect("a table").clone();
+    let (group, replica) = (GroupId(1), table.groups[&GroupId(1)].replicas[0]);
+    let outside: Vec<NodeId> = table
+        .nodes
+        .keys()
+        .copied()
+        .filter(|n| !table.groups[&group].replicas.contains(n))
+        .collect();
+    let set =
+        |group, node, helper, wanted| ConfigCommand::SetHelper { group, node, helper, wanted };
+    let (observer, secretary) = (Helper::Observer, Helper::Secretary);
+    let version = |number| TableVersion(number);
+    let replies = story.apply(vec![
+        set(group, outside[1], observer, true),
+        set(group, outside[1], observer, true),
+        set(group, outside[0], secretary, true),
+        set(group, outside[0], observer, true),
+        set(group, replica, observer, true),
+        set(group, NodeId(9), observer, true),
+        set(GroupId(7), outside[0], observer, true),
+        set(group, outside[0], observer, false),
+        set(group, outside[1], observer, false),
+    ]);
+    let refused = |refusal| ConfigReply::Refused(refusal);
+    assert_eq!(
+        replies,
+        [
+            ConfigReply::Changed(version(2)),
+            ConfigReply::Unchanged(version(2)),
+            ConfigReply::Changed(version(3)),
+            refused(Refusal::HelpsOtherwise { node: outside[0], group, helper: secretary }),
+            refused(Refusal::HoldsReplica { node: replica, group, helper: observer }),
+            refused(Refusal::UnknownNode(NodeId(9))),
+            refused(Refusal::UnknownGroup(GroupId(7))),
+            ConfigReply::Unchanged(version(3)),
+            ConfigReply::Changed(version(4)),
+        ]
+    );
+    let info = &story.machine.newest().expect("a table").groups[&group];
+    assert_eq!((info.observers.as_slice(), info.secretaries.as_slice()), (&[][..], &outside[..1]));
 }

@@ -171,7 +171,8 @@ impl ClusterView {
                 return Role::Master;
             }
             let follows = |group: &GroupId| {
-                self.table.groups.get(group).is_some_and(|info| info.replicas.contains(&node))
+                let info = self.table.groups.get(group);
+                info.is_some_and(|i| i.replicas.contains(&node) || i.observers.contains(&node))
             };
             // A node without a replica of anything served is put to the greatest master.
             let followed = served.iter().filter(|(group, ..)| follows(group));

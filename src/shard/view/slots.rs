@@ -130,7 +130,7 @@ impl ClusterView {
         let Some(info) = self.table.groups.get(&group) else {
             return Vec::new();
         };
-        let slaves = info.replicas.iter().filter(|node| {
+        let slaves = info.replicas.iter().chain(&info.observers).filter(|node| {
             self.alive.contains(node) && matches!(self.role(**node), Role::Slave(_))
         });
         slaves.filter_map(|&node| self.endpoint(node)).collect()

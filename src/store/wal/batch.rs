@@ -67,6 +67,8 @@ impl Batch {
                 self.put(group, Change::Installed(meta.clone()))
             }
             Some(LogOp::Dead) => self.put(group, Change::Dead),
+            Some(LogOp::Identity(identity)) => self.put(group, Change::Identity(*identity)),
+            Some(LogOp::LeftBehind(era)) => self.put(group, Change::LeftBehind(*era)),
         }
         if let Some(hard_state) = write.hard_state {
             self.put(group, Change::HardState(hard_state));

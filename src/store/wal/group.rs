@@ -6,7 +6,7 @@
 
 use super::batch::Recorded;
 use super::payload::Change;
-use crate::ids::{Index, Term};
+use crate::ids::{Era, Incarnation, Index, Term};
 use crate::raft::{HardState, SnapshotMeta};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -71,6 +71,8 @@ pub(super) struct Extent {
 pub(super) struct GroupLog {
     pub(super) hard_state: HardState,
     pub(super) base: SnapshotMeta,
+    pub(super) identity: Option<Incarnation>,
+    pub(super) left_behind: Option<Era>,
     /// The life of the segment that holds the hard state; 0 if none does.
     pub(super) hard_life: u64,
     /// The life of the segment that holds the base; 0 if none does.
@@ -118,9 +120,12 @@ impl GroupLog {
                 self.hard_life = place.life;
                 self.set_base(base, place, ledger);
             }
+            Change::Identity(identity) => self.identity = Some(*identity),
+            Change::LeftBehind(era) => self.left_behind = self.left_behind.max(Some(*era)),
             Change::Dead
             | Change::Damaged
             | Change::DamagedAll
+            | Change::Mended { .. }
             | Change::Cluster(_)
             | Change::Oldest(_)
             | Change::End(_) => {}

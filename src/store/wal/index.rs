@@ -4,7 +4,7 @@ use super::batch::Recorded;
 use super::group::{GroupLog, Ledger, Place};
 use super::payload::Change;
 use super::segment::Segment;
-use super::write::Damage;
+use super::write::{Damage, Standing};
 use crate::ids::GroupId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,7 +17,11 @@ pub(super) struct Index {
     pub(super) dead: BTreeMap<GroupId, u64>,
     /// Groups that have lost something and are not dead yet.
     pub(super) damaged: BTreeSet<GroupId>,
+    /// Something is lost, and nobody knows whose. Of the groups that were known then each is in `damaged`;
+    /// those that are not known now may be among the losers.
     pub(super) damaged_all: bool,
+    /// That was so once: a group that is not known may have lived here.
+    pub(super) mended: bool,
     pub(super) ledger: Ledger,
 }
 
@@ -37,6 +41,10 @@ impl Index {
                 self.damaged.insert(group);
             }
             Change::DamagedAll => self.damaged_all = true,
+            Change::Mended { now } => {
+                self.mended = true;
+                self.damaged_all &= !now;
+            }
             Change::Cluster(_) | Change::Oldest(_) | Change::End(_) => {}
             change => {
                 if matches!(change, Change::Born(_)) {
@@ -45,9 +53,34 @@ impl Index {
                     // It was on its way when the replica died.
                     return;
                 }
+                if self.damaged_all
+                    && !self.groups.contains_key(&group)
+                    && !matches!(change, Change::Born(_))
+                {
+                    // Its birth is among what is lost.
+                    self.damaged.insert(group);
+                }
                 let log = self.groups.entry(group).or_default();
                 log.apply(change, Place::of(record, life, number), &mut self.ledger);
             }
+        }
+    }
+
+    /// Something is lost, and nobody knows whose.
+    pub(super) fn lose_all(&mut self) {
+        self.damaged_all = true;
+        self.damaged.extend(self.groups.keys());
+    }
+
+    /// What the log knows of a group's life here.
+    pub(super) fn standing(&self, group: GroupId) -> Standing {
+        match self.groups.contains_key(&group) {
+            true if self.damaged.contains(&group) => Standing::Damaged,
+            true => Standing::Alive,
+            false if self.dead.contains_key(&group) => Standing::Dead,
+            false if self.damaged_all => Standing::Damaged,
+            false if self.mended => Standing::Dead,
+            false => Standing::Unknown,
         }
     }
 

@@ -19,15 +19,15 @@ use super::payload::Change;
 use super::pool::Pool;
 use super::reader::LogReader;
 use super::segment::Segment;
-use super::write::{BatchStats, LogIdentity, LogOp, LogWrite, RecoveredGroup};
+use super::write::{BatchStats, LogIdentity, LogOp, LogWrite, RecoveredGroup, Standing};
 #[cfg(feature = "controls")]
 use crate::controls::{Control, active};
-use crate::ids::{ClusterId, GroupId};
+use crate::ids::{ClusterId, GroupId, Incarnation, Index};
 use crate::limits;
 use crate::store::disk::{Disk, File};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -52,6 +52,8 @@ pub struct Log<D: Disk> {
     pub(super) batch: Batch,
     /// Segments that are given up but still read by somebody.
     pub(super) retiring: Vec<Arc<Segment<D::File>>>,
+    /// Files whose header cannot be read.
+    pub(super) unreadable: Vec<PathBuf>,
     /// A write or a sync has failed: nothing is certain any more.
     pub(super) failed: bool,
 }
@@ -86,18 +88,63 @@ impl<D: Disk> Log<D> {
         self.commit(true).map(drop)
     }
 
+    /// What the log knows of a group's life here, and the disk by which the replica is known if that is not
+    /// the node's.
+    #[must_use]
+    pub fn standing(&self, group: GroupId) -> (Standing, Option<Incarnation>) {
+        let contents = self.shared.look();
+        let log = contents.index.groups.get(&group);
+        (contents.index.standing(group), log.and_then(|log| log.identity))
+    }
+
+    /// If something was lost, and nobody knew whose, and every group that was known then has died since: the
+    /// log is whole again. To be called when every group that should be here is. Answers whether the log is
+    /// whole; durable then.
+    ///
+    /// # Errors
+    /// As [`Log::write`].
+    pub fn mend(&mut self) -> Result<bool, LogError> {
+        self.usable()?;
+        let (lost, waits) = {
+            let contents = self.shared.look();
+            (contents.index.damaged_all, !contents.index.damaged.is_empty())
+        };
+        if lost && !waits {
+            self.batch.clear();
+            self.batch.put(NO_GROUP, Change::Mended { now: true });
+            self.commit(true)?;
+            self.put_aside()?;
+        }
+        Ok(!waits)
+    }
+
+    /// Renames the files whose header cannot be read, so that they are not looked at again.
+    pub(super) fn put_aside(&mut self) -> Result<(), LogError> {
+        for path in std::mem::take(&mut self.unreadable) {
+            let done = self.pool.put_aside(&path);
+            self.try_to("put aside a file beside", done)?;
+        }
+        Ok(())
+    }
+
     /// A reader for any thread.
     #[must_use]
     pub fn reader(&self) -> LogReader<D> {
         LogReader::new(Arc::clone(&self.shared))
     }
 
-    /// All that a replica needs to start anew; `None` if the group is not in the log.
+    /// All that a replica needs to start anew whose state has applied everything up to `applied`; `None` if
+    /// the group is not in the log. Further back than `LOG_TAIL_BYTES_MAX` the tail reaches only for changes
+    /// of the membership.
     ///
     /// # Errors
     /// When its newest entries do not read back.
-    pub fn recover_group(&self, group: GroupId) -> Result<Option<RecoveredGroup>, ReadError> {
-        self.reader().recover_group(group)
+    pub fn recover_group(
+        &self,
+        group: GroupId,
+        applied: Index,
+    ) -> Result<Option<RecoveredGroup>, ReadError> {
+        self.reader().recover_group(group, applied)
     }
 
     /// Syncs what is not yet, and marks the end, so that the next start can tell that nothing is
@@ -136,7 +183,7 @@ impl<D: Disk> Log<D> {
                     *end = (end.0.max(meta.index.0), end.1.max(meta.index.0));
                 }
                 Some(LogOp::Dead) => *end = (0, 0),
-                Some(LogOp::Born(_)) | None => {}
+                Some(LogOp::Born(_) | LogOp::Identity(_) | LogOp::LeftBehind(_)) | None => {}
             }
             bytes += write.cost();
             let (Some(first), Some(last)) = (write.entries.first(), write.entries.last()) else {
@@ -196,6 +243,16 @@ impl<D: Disk> Log<D> {
             }
         }
         Ok(stats)
+    }
+
+    /// Has the disk sync, although there may be nothing to sync: it tells whether it still can.
+    ///
+    /// # Errors
+    /// As [`Log::write`].
+    pub fn probe(&mut self) -> Result<(), LogError> {
+        self.usable()?;
+        let synced = self.head.file.sync_data();
+        self.try_to("sync", synced)
     }
 
     /// Makes everything durable.

@@ -44,5 +44,5 @@ pub use reader::LogReader;
 pub use thread::{LogCall, LogHandle, LogThread};
 pub use write::{
     BatchStats, Damage, DamagedPlace, Done, LogEvents, LogIdentity, LogOp, LogOptions, LogWrite,
-    Recovered, RecoveredGroup,
+    Recovered, RecoveredGroup, Standing,
 };

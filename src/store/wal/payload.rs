@@ -4,7 +4,7 @@
 //! read back without copying a payload; everything else is small and goes through the codec.
 
 use crate::codec;
-use crate::ids::{ClusterId, Index, Term};
+use crate::ids::{ClusterId, Era, Incarnation, Index, Term};
 use crate::raft::{Entry, EntryKind, HardState, Membership, SnapshotMeta};
 use crate::store::wal::format::{u32_at, u64_at};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ const ENTRIES_HEAD: usize = 20;
 /// Bytes of the table for each entry: kind, length of its data.
 const ENTRY_HEAD: usize = 5;
 
-/// What a record says of its group, or (the last five) of the log.
+/// What a record says of its group, or of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// Contiguous entries of one term. What was at `first` and after is cut off.
@@ -43,6 +43,16 @@ pub(super) enum Change {
     Oldest(u64),
     /// The segment ends here; the log goes on in this life, or (0) was closed.
     End(u64),
+    /// See `LogOp`.
+    Identity(Incarnation),
+    /// See `LogOp`.
+    LeftBehind(Era),
+    /// Whatever was lost, nobody knows whose, every group concerned has begun anew since (or, copied from a
+    /// segment that is given up: had, once). What the log knows nothing of may have lived here.
+    Mended {
+        /// It is no copy.
+        now: bool,
+    },
 }
 
 impl Change {
@@ -62,6 +72,9 @@ impl Change {
             Self::Cluster(_) => 11,
             Self::Oldest(_) => 12,
             Self::End(_) => 13,
+            Self::Identity(_) => 14,
+            Self::LeftBehind(_) => 15,
+            Self::Mended { .. } => 16,
         }
     }
 
@@ -77,6 +90,9 @@ impl Change {
             Self::State(hard, base) => codec::encode_into(&(hard, base), out),
             Self::Cluster(cluster) => codec::encode_into(cluster, out),
             Self::Oldest(life) | Self::End(life) => codec::encode_into(life, out),
+            Self::Identity(incarnation) => codec::encode_into(incarnation, out),
+            Self::Mended { now } => codec::encode_into(now, out),
+            Self::LeftBehind(era) => codec::encode_into(era, out),
             Self::Dead | Self::Damaged | Self::DamagedAll => {}
         }
     }
@@ -107,6 +123,9 @@ impl Change {
             11 => Self::Cluster(codec::decode(payload).ok()?),
             12 => Self::Oldest(codec::decode(payload).ok()?),
             13 => Self::End(codec::decode(payload).ok()?),
+            14 => Self::Identity(codec::decode(payload).ok()?),
+            15 => Self::LeftBehind(codec::decode(payload).ok()?),
+            16 => Self::Mended { now: codec::decode(payload).ok()? },
             _ => return None,
         })
     }
@@ -178,7 +197,10 @@ mod tests {
         let meta = SnapshotMeta {
             index: Index(9),
             term: Term(2),
-            membership: Membership::of_voters([NodeId(1), NodeId(2)]),
+            membership: Membership::of_disks([
+                (NodeId(1), Incarnation(7)),
+                (NodeId(2), Incarnation(8)),
+            ]),
         };
         let hard = HardState { term: Term(3), vote: Some(NodeId(2)), commit: Index(8) };
         let changes = [
@@ -193,6 +215,10 @@ mod tests {
             Change::Cluster(ClusterId([7; 16])),
             Change::Oldest(4),
             Change::End(0),
+            Change::Identity(Incarnation(5)),
+            Change::Mended { now: true },
+            Change::Mended { now: false },
+            Change::LeftBehind(Era { number: 2, mark: 9 }),
         ];
         for change in changes {
             let mut payload = Vec::new();

@@ -57,6 +57,12 @@ impl<D: Disk> Pool<D> {
         Self { disk, dir, options, spares: Vec::new(), next_file, preparing: None }
     }
 
+    /// Gives a file of the log another name, by which it is none of ours.
+    pub(super) fn put_aside(&self, path: &Path) -> io::Result<()> {
+        self.disk.rename(path, &path.with_extension("damaged"))?;
+        self.disk.sync_dir(&self.dir)
+    }
+
     /// Takes a file that is not needed any more, for later use if there are not enough of its kind.
     pub(super) fn give(&mut self, spare: Spare<D::File>) -> io::Result<()> {
         if self.spares.len() < limits::SEGMENTS_SPARE_MAX && spare.capacity == self.segment_bytes()

@@ -7,7 +7,7 @@ use super::segment::{RecordError, Segment};
 use super::write::RecoveredGroup;
 use crate::ids::{GroupId, Index};
 use crate::limits;
-use crate::raft::Entry;
+use crate::raft::{Entry, EntryKind};
 use crate::store::disk::{Disk, File};
 use std::sync::Arc;
 
@@ -92,10 +92,12 @@ impl<D: Disk> LogReader<D> {
         Ok(held)
     }
 
-    /// All that a replica needs to start; `None` if the group is not in the log.
+    /// All that a replica needs to start whose state has applied everything up to `applied`; `None` if
+    /// the group is not in the log.
     pub(super) fn recover_group(
         &self,
         group: GroupId,
+        applied: Index,
     ) -> Result<Option<RecoveredGroup>, ReadError> {
         let (mut recovered, held) = {
             let contents = self.shared.look();
@@ -112,6 +114,8 @@ impl<D: Disk> LogReader<D> {
             }
             let recovered = RecoveredGroup {
                 hard_state: log.hard_state,
+                identity: log.identity,
+                left_behind: log.left_behind,
                 base: log.base.clone(),
                 terms: log.terms(),
                 last: log.last(),
@@ -130,7 +134,35 @@ impl<D: Disk> LogReader<D> {
             }
         }
         recovered.tail.reverse();
+        self.reach_changes(group, applied, &mut recovered)?;
         Ok(Some(recovered))
+    }
+
+    /// Makes the tail long enough to hold every change of the membership after `applied`: a core must
+    /// know all that may be in force.
+    fn reach_changes(
+        &self,
+        group: GroupId,
+        applied: Index,
+        recovered: &mut RecoveredGroup,
+    ) -> Result<(), ReadError> {
+        let have = recovered.tail.first().map_or(recovered.last.next(), |entry| entry.index);
+        let mut from = Index(applied.max(recovered.base.index).0.saturating_add(1));
+        let mut missing: Vec<Entry> = Vec::new();
+        while from < have {
+            let page = self.read(group, from, limits::APPLY_BYTES_MAX)?;
+            let Some(last) = page.last() else { break };
+            from = last.index.next();
+            for entry in page {
+                let wanted = !missing.is_empty() || entry.kind == EntryKind::Membership;
+                if wanted && entry.index < have {
+                    missing.push(entry);
+                }
+            }
+        }
+        missing.append(&mut recovered.tail);
+        recovered.tail = missing;
+        Ok(())
     }
 }
 

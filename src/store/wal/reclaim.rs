@@ -116,11 +116,17 @@ impl<D: Disk> Log<D> {
             if lives.contains(&log.hard_life) || lives.contains(&log.base_life) {
                 states.push((*group, Change::State(log.hard_state, log.base.clone())));
             }
+            // Seldom any, so they go along each time.
+            states.extend(log.identity.map(|identity| (*group, Change::Identity(identity))));
+            states.extend(log.left_behind.map(|era| (*group, Change::LeftBehind(era))));
         }
         let dead = index.dead.iter().filter(|(_, life)| lives.contains(life));
         states.extend(dead.map(|(group, _)| (*group, Change::Dead)));
         // Rarely any, so they go along each time.
         states.extend(index.damaged.iter().map(|group| (*group, Change::Damaged)));
+        if index.mended {
+            states.push((NO_GROUP, Change::Mended { now: false }));
+        }
         if lives.iter().any(|life| index.ledger.live(*life) > 0) {
             for (group, log) in &index.groups {
                 let old = log.extents.iter().filter(|extent| lives.contains(&extent.place.life));

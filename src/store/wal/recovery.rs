@@ -20,13 +20,16 @@ use super::pool::Pool;
 use super::replay::{Replay, replay};
 use super::segment::Segment;
 use super::survey::{Survey, check_identity, survey};
-use super::write::{LogIdentity, LogOptions, Recovered};
-use crate::ids::{ClusterId, GroupId};
+use super::write::{Damage, LogIdentity, LogOptions, Recovered};
+use crate::ids::{self, ClusterId, GroupId};
 use crate::store::disk::{Disk, File};
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// A state that has applied all there is: no change of the membership is waited for.
+const EVERYTHING: ids::Index = ids::Index(u64::MAX);
 
 impl<D: Disk> Log<D> {
     /// Opens the log in `dir`, or makes an empty one, and says what it remembers.
@@ -48,6 +51,7 @@ impl<D: Disk> Log<D> {
             _ => OpenError::Io { path: dir.to_owned(), error },
         };
         let created = segments.is_empty() && damaged.is_empty();
+        let unreadable: Vec<PathBuf> = damaged.iter().map(|file| dir.join(&file.segment)).collect();
         let mut replay = replay(&mut segments, damaged).map_err(failed)?;
         // What the log does not need any more is as good as new.
         spares.extend(std::mem::take(&mut segments).into_values().map(Segment::end));
@@ -85,8 +89,13 @@ impl<D: Disk> Log<D> {
             synced_through: next_number - 1,
             batch: Batch::default(),
             retiring: Vec::new(),
+            unreadable,
             failed: false,
         };
+        if damage != Damage::All {
+            // What they held does not matter any more: somebody has said so since.
+            log.put_aside().map_err(|error| open_error(dir, error))?;
+        }
         log.maintain().map_err(|error| open_error(dir, error))?;
         let mut recovered = Recovered {
             groups: BTreeMap::new(),
@@ -99,7 +108,8 @@ impl<D: Disk> Log<D> {
         };
         let groups: Vec<GroupId> = log.shared.look().index.groups.keys().copied().collect();
         for group in groups {
-            let found = log.recover_group(group).map_err(|error| read_error(dir, error))?;
+            let found =
+                log.recover_group(group, EVERYTHING).map_err(|error| read_error(dir, error))?;
             recovered.groups.extend(found.map(|found| (group, found)));
         }
         Ok((log, recovered))

@@ -46,6 +46,7 @@ pub(super) fn replay<F: File>(
     damaged: Vec<DamagedPlace>,
 ) -> io::Result<Replay<F>> {
     let mut replay = Replay {
+        // Before anything that a record of the log may say about it.
         index: Index { damaged_all: !damaged.is_empty(), ..Index::default() },
         cluster: ClusterId::default(),
         chain: BTreeMap::new(),
@@ -77,18 +78,23 @@ pub(super) fn replay<F: File>(
             if next.previous < replay.oldest {
                 break;
             }
-            replay.lose_all(format!("life {}", next.previous), 0, "a segment is missing");
             end = None;
         }
+        let missing = end.is_none().then_some(next.previous);
         // Without the one that should be there, the one before it is as good as can be had.
         let below = segments.range(oldest..=next.previous).next_back().map(|(life, _)| *life);
-        let Some(segment) = below.and_then(|life| segments.remove(&life)) else { break };
+        let Some(segment) = below.and_then(|life| segments.remove(&life)) else {
+            replay.miss(missing);
+            break;
+        };
         let following = next.first_number;
         next = segment.header;
-        older.push((segment, end, following));
+        older.push((segment, end, following, missing));
     }
-    for (segment, end, following) in older.into_iter().rev() {
+    // What is missing is noticed in its place: a later record may say that it does not matter any more.
+    for (segment, end, following, missing) in older.into_iter().rev() {
         replay.older(segment, end, following)?;
+        replay.miss(missing);
     }
     replay.head(head, found, proven);
     Ok(replay)
@@ -123,14 +129,18 @@ impl<F: File> Replay<F> {
         let mut found = scan(&segment, end.unwrap_or(segment.capacity))?;
         found.batches.retain(|batch| batch.header.number < following);
         let complete = found.next_number == following && Some(found.end) == end;
-        if end.is_some() && !complete {
-            self.lose_all(segment.name(), found.end, "batches are missing at the segment's end");
+        let mut holes = found.holes.iter().filter(|hole| hole.first < following).peekable();
+        for batch in &found.batches {
+            while let Some(hole) = holes.next_if(|hole| hole.first < batch.header.number) {
+                self.lose_all(segment.name(), hole.offset, "batches are missing");
+            }
+            self.take(&segment, batch);
         }
-        for hole in found.holes.iter().filter(|hole| hole.first < following) {
+        for hole in holes {
             self.lose_all(segment.name(), hole.offset, "batches are missing");
         }
-        for batch in &found.batches {
-            self.take(&segment, batch);
+        if end.is_some() && !complete {
+            self.lose_all(segment.name(), found.end, "batches are missing at the segment's end");
         }
         self.chain.insert(segment.life(), Arc::new(segment));
         Ok(())
@@ -141,14 +151,15 @@ impl<F: File> Replay<F> {
         self.begin(&head);
         let cut = found.cut(proven);
         let Scan { batches, holes, end, torn_header, .. } = found;
-        for hole in holes.iter().filter(|hole| hole.first <= proven) {
-            self.lose_all(head.name(), hole.offset, "batches are missing");
-        }
+        let mut holes = holes.iter().filter(|hole| hole.first <= proven).peekable();
         self.end = BLOCK;
         self.next_number = head.header.first_number;
         let mut whole_end = BLOCK;
         for batch in batches {
             let number = batch.header.number;
+            while let Some(hole) = holes.next_if(|hole| hole.first < number) {
+                self.lose_all(head.name(), hole.offset, "batches are missing");
+            }
             if number >= cut {
                 continue;
             }
@@ -169,6 +180,9 @@ impl<F: File> Replay<F> {
             } else {
                 self.tail.push(batch);
             }
+        }
+        for hole in holes {
+            self.lose_all(head.name(), hole.offset, "batches are missing");
         }
         self.torn_tail_bytes = end.saturating_sub(whole_end) + if torn_header { BLOCK } else { 0 };
         self.chain.insert(head.life(), Arc::new(head));
@@ -198,8 +212,15 @@ impl<F: File> Replay<F> {
     }
 
     fn lose_all(&mut self, segment: String, offset: u64, what: &'static str) {
-        self.index.damaged_all = true;
+        self.index.lose_all();
         self.place(segment, offset, what);
+    }
+
+    /// The segment of this life is not where it should be.
+    fn miss(&mut self, life: Option<u64>) {
+        if let Some(life) = life {
+            self.lose_all(format!("life {life}"), 0, "a segment is missing");
+        }
     }
 
     fn place(&mut self, segment: String, offset: u64, what: &'static str) {

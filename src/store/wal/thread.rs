@@ -18,6 +18,7 @@ use std::thread::{self, JoinHandle};
 /// Something to be done on the log's thread.
 pub type LogCall<D> = Box<dyn FnOnce(&mut Log<D>) + Send>;
 
+#[expect(clippy::large_enum_variant, reason = "nearly all are writes")]
 enum Item<D: Disk> {
     Write(LogWrite),
     Call(LogCall<D>),
@@ -181,14 +182,18 @@ fn work<D: Disk>(
         waiting.extend(arrived.drain(..));
         while !waiting.is_empty() {
             if let Some(call) = take_batch(&mut waiting, &mut batch) {
+                events.begins();
                 call(&mut log);
+                events.ends();
                 // What it wrote may have failed, and nobody may ever write again to notice.
                 log.usable()?;
             }
             if batch.is_empty() {
                 continue;
             }
+            events.begins();
             let stats = log.write(&batch)?;
+            events.ends();
             let done = batch.drain(..).map(|write| Done {
                 group: write.group,
                 generation: write.generation,
@@ -197,7 +202,9 @@ fn work<D: Disk>(
             events.done(done.collect());
             events.wrote(&stats);
             // After the answers, so that only those wait who come now.
+            events.begins();
             log.maintain()?;
+            events.ends();
         }
     }
     Ok(log)

@@ -2,7 +2,9 @@
 //! without knowing how they get to the disk.
 
 use super::error::LogError;
-use crate::ids::{ClusterId, Generation, GroupId, Incarnation, Index, NodeId, ReadyNumber, Term};
+use crate::ids::{
+    ClusterId, Era, Generation, GroupId, Incarnation, Index, NodeId, ReadyNumber, Term,
+};
 use crate::limits;
 use crate::raft::{Entry, HardState, Membership, SnapshotMeta};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +50,10 @@ pub enum LogOp {
     SnapshotInstalled(SnapshotMeta),
     /// The replica is no more, and all of it is forgotten except that it died.
     Dead,
+    /// The replica is known to its group by this life of its disk, and not by the node's.
+    Identity(Incarnation),
+    /// The group was recovered without this replica and is in this era now: it takes no part any more.
+    LeftBehind(Era),
 }
 
 /// What one group wants to have written at once. A whole batch of these is written or not at all.
@@ -110,6 +116,10 @@ pub struct BatchStats {
 pub trait LogEvents: Send + 'static {
     /// These writes are done, in the order in which they were handed in.
     fn done(&mut self, done: Vec<Done>);
+    /// The thread turns to the disk, for a write or for anything else.
+    fn begins(&mut self) {}
+    /// What had begun has ended.
+    fn ends(&mut self) {}
     /// A batch was written.
     fn wrote(&mut self, stats: &BatchStats);
     /// The log has failed and takes nothing any more; what was not reported as done may be on the disk
@@ -122,13 +132,18 @@ pub trait LogEvents: Send + 'static {
 pub struct RecoveredGroup {
     /// The newest hard state.
     pub hard_state: HardState,
+    /// The life of its disk that the group knows it by, if it is not the node's.
+    pub identity: Option<Incarnation>,
+    /// The era in which the group goes on without this replica, if it does.
+    pub left_behind: Option<Era>,
     /// Where the log starts: the newest birth, compaction or installed snapshot.
     pub base: SnapshotMeta,
     /// The terms of the whole log from `base.index + 1` on, as runs: first index and term of each.
     pub terms: Vec<(Index, Term)>,
     /// The last index; `base.index` if there are no entries.
     pub last: Index,
-    /// The newest entries, contiguous up to `last`: all, or as many as `LOG_TAIL_BYTES_MAX` takes.
+    /// The newest entries, contiguous up to `last`: all, or as many as `LOG_TAIL_BYTES_MAX` takes; more if
+    /// changes of the membership were asked for that are older.
     pub tail: Vec<Entry>,
 }
 
@@ -145,6 +160,19 @@ pub enum Damage {
     Groups(BTreeSet<GroupId>),
     /// Nobody can say which groups have lost something.
     All,
+}
+
+/// What the log knows of a group's life on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It never lived here.
+    Unknown,
+    /// It lives here.
+    Alive,
+    /// It lived here, and has lost something: it counts for nothing until it has died and was born anew.
+    Damaged,
+    /// It lived here once, or may have: a replica that is born now is somebody else.
+    Dead,
 }
 
 /// A place where something is missing.

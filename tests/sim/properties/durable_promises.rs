@@ -27,10 +27,13 @@ impl DurablePromises {
                 promise.vote = Some((message.term, message.to));
             }
             // To ask for votes promises nothing, to lead does.
-            MessageBody::Append { .. } | MessageBody::Heartbeat { .. } => {
+            MessageBody::Append { .. }
+            | MessageBody::Relay { .. }
+            | MessageBody::Heartbeat { .. } => {
                 promise.vote = Some((message.term, message.from));
             }
-            MessageBody::AppendResponse { index, reject: None } => {
+            MessageBody::AppendResponse { index, reject: None }
+            | MessageBody::RelayedResponse { index, reject: None, .. } => {
                 let known = promise.acknowledged.map_or(Index(0), |known| known.0);
                 if let Some(term) = log.term(index).filter(|_| index > known) {
                     promise.acknowledged = Some((index, term));
@@ -46,6 +49,11 @@ impl DurablePromises {
         if promise.acknowledged.is_some_and(|at| !log.has(at)) {
             promise.acknowledged = None;
         }
+    }
+
+    /// Another one has its name now.
+    pub(super) fn forget(&mut self, replica: Replica) {
+        self.0.remove(&replica);
     }
 
     /// It starts, and knows this.
@@ -68,7 +76,8 @@ impl DurablePromises {
             return broken(format!("its vote in {term} for {vote}"));
         }
         match promise.acknowledged {
-            Some(at) if !log.has(at) => {
+            // What a snapshot was installed over, another leader had committed otherwise.
+            Some(at) if at.0 > log.base() && !log.has(at) => {
                 broken(format!("that it acknowledged {} of {}", at.0, at.1))
             }
             _ => Ok(()),

@@ -8,7 +8,9 @@ mod election_safety;
 mod leader_append_only;
 mod leader_completeness;
 mod log_matching;
+pub(crate) mod memberships;
 mod monotonic;
+mod ownership;
 mod sessions;
 mod shadow;
 mod state_machine_safety;
@@ -18,13 +20,16 @@ use acknowledged::Acknowledged;
 use committed_on_quorum::CommittedOnQuorum;
 use durable_promises::DurablePromises;
 use election_safety::ElectionSafety;
-use eraft::ids::{GroupId, Index, NodeId, Term};
+use eraft::actors::apply::Holdings;
+use eraft::ids::{GroupId, Incarnation, Index, NodeId, Term};
 use eraft::net::message::UnitId;
-use eraft::raft::{Entry, Message, Role, Status};
+use eraft::raft::{Entry, Membership, Message, Role, Status};
 use eraft::store::wal::LogWrite;
 use leader_completeness::LeaderCompleteness;
 use log_matching::LogMatching;
+use memberships::Memberships;
 use monotonic::Monotonic;
+use ownership::{Novelties, Ownership};
 use sessions::Sessions;
 use shadow::Shadow;
 use state_machine_safety::StateMachineSafety;
@@ -59,43 +64,55 @@ pub(crate) type Held = Result<(), Violation>;
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Properties {
-    nodes: usize,
+    /// The disks that the nodes have at the moment.
+    disks: BTreeMap<NodeId, Incarnation>,
     /// The logs as their replicas have handed them out to be written.
     logs: BTreeMap<Replica, Shadow>,
     elections: ElectionSafety,
     matching: LogMatching,
     completeness: LeaderCompleteness,
+    memberships: Memberships,
     quorum: CommittedOnQuorum,
     machines: StateMachineSafety,
     monotonic: Monotonic,
     promises: DurablePromises,
     acknowledged: Acknowledged,
     sessions: Sessions,
+    ownership: Ownership,
 }
 
 impl Properties {
-    pub(crate) fn new(nodes: usize) -> Self {
+    pub(crate) fn new(founders: Membership) -> Self {
         Self {
-            nodes,
+            disks: BTreeMap::new(),
             logs: BTreeMap::new(),
             elections: ElectionSafety::default(),
             matching: LogMatching::default(),
             completeness: LeaderCompleteness::default(),
+            memberships: Memberships::new(founders),
             quorum: CommittedOnQuorum::default(),
             machines: StateMachineSafety::default(),
             monotonic: Monotonic::default(),
             promises: DurablePromises::default(),
             acknowledged: Acknowledged::default(),
             sessions: Sessions,
+            ownership: Ownership::default(),
         }
     }
 
     /// A replica starts from what its disk remembers.
-    pub(crate) fn started(&mut self, replica: Replica, remembered: &Remembered) -> Held {
+    pub(crate) fn started(
+        &mut self,
+        replica: Replica,
+        disk: Incarnation,
+        remembered: &Remembered,
+    ) -> Held {
         let log = Shadow::of(remembered);
+        self.disks.insert(replica.0, disk);
+        self.memberships.forget(replica);
         self.promises.check(replica, remembered, &log)?;
         self.monotonic.started(replica);
-        self.quorum.durable(replica, &log);
+        self.quorum.durable(replica, disk, &log);
         self.logs.insert(replica, log);
         Ok(())
     }
@@ -105,9 +122,16 @@ impl Properties {
         self.logs.remove(&replica);
     }
 
+    /// A replica has lost its disk: under its name there is another one now, which has promised nothing.
+    pub(crate) fn wiped(&mut self, replica: Replica) {
+        self.silent(replica);
+        self.memberships.forget(replica);
+        self.promises.forget(replica);
+    }
+
     /// A replica says this.
     pub(crate) fn sent(&mut self, group: GroupId, message: &Message) -> Held {
-        self.elections.voted(group, message)?;
+        self.elections.voted(group, self.disk(message.from), message)?;
         let log = &self.logs[&(message.from, group)];
         self.promises.promised((message.from, group), message, log);
         Ok(())
@@ -127,13 +151,15 @@ impl Properties {
 
     /// A replica's log has synced this.
     pub(crate) fn synced(&mut self, node: NodeId, write: &LogWrite) {
-        self.quorum.synced((node, write.group), write);
+        let disk = self.disk(node);
+        self.quorum.synced((node, write.group), disk, write);
     }
 
     /// A replica leads.
     pub(crate) fn leads(&mut self, node: NodeId, group: GroupId, term: Term) -> Held {
         let log = &self.logs[&(node, group)];
-        self.elections.leads(group, term, node)?;
+        let memberships = self.memberships.in_force((node, group));
+        self.elections.leads(group, term, node, memberships)?;
         self.acknowledged.leads(node, group, term, log)?;
         self.completeness.leads(node, group, term, log)
     }
@@ -142,27 +168,41 @@ impl Properties {
     pub(crate) fn stands(&mut self, group: GroupId, status: &Status) -> Held {
         let replica = (status.id, group);
         self.monotonic.stands(replica, status)?;
-        if status.role == Role::Leader && status.commit > Index(0) {
-            let log = &self.logs[&replica];
-            if let Some(term) = log.term(status.commit) {
-                let at = (status.commit, term);
-                self.completeness.commits(group, status.term, at)?;
-                self.quorum.check(replica, at, self.nodes)?;
-            }
+        self.memberships.stands(replica, status)?;
+        let log = &self.logs[&replica];
+        let Some(term) = log.term(status.commit).filter(|_| status.commit > Index(0)) else {
+            return Ok(());
+        };
+        let at = (status.commit, term);
+        if status.role != Role::Leader {
+            self.quorum.learnt(replica, at);
+            return Ok(());
         }
-        Ok(())
+        self.completeness.commits(group, status.term, at)?;
+        self.quorum.check(replica, at, self.memberships.in_force(replica))
     }
 
-    /// A replica in this term hands an entry to its state machine; these units wait for it.
+    /// A replica in this term hands an entry to its state machine; these units wait for it. Answers whether
+    /// the entry makes a new membership that nobody has heard of before.
     pub(crate) fn applies(
         &mut self,
         replica: Replica,
         term: Term,
         entry: &Entry,
         units: &[UnitId],
-    ) -> Held {
+    ) -> Result<bool, Violation> {
         self.acknowledged.carries(replica.1, term, entry, units);
-        self.machines.applies(replica, entry)
+        self.machines.applies(replica, entry)?;
+        Ok(self.memberships.applies(replica.1, entry))
+    }
+
+    /// The newest membership of a group that was ever in force.
+    pub(crate) fn membership(&self, group: GroupId) -> &Membership {
+        self.memberships.newest(group)
+    }
+
+    fn disk(&self, node: NodeId) -> Incarnation {
+        self.disks.get(&node).copied().unwrap_or_default()
     }
 
     /// What the rows of a replica that has applied this far come to. Answers whether there was another
@@ -176,6 +216,15 @@ impl Properties {
         self.machines.state(replica, index, digest)
     }
 
+    /// A replica of a group has come to hold this. Answers what nobody had seen before.
+    pub(crate) fn held(
+        &mut self,
+        group: GroupId,
+        holdings: &Holdings,
+    ) -> Result<Novelties, Violation> {
+        self.ownership.held(group, holdings)
+    }
+
     /// A client is told that a unit of writes is done.
     pub(crate) fn acknowledged(&mut self, unit: UnitId) -> Held {
         self.acknowledged.done(unit)
@@ -186,8 +235,9 @@ impl Properties {
         self.sessions.read(text)
     }
 
-    /// At the end, everything acknowledged is in the logs of all who take part.
-    pub(crate) fn all_is_there(&self) -> Held {
-        self.logs.iter().try_for_each(|(replica, log)| self.acknowledged.is_in(*replica, log))
+    /// At the end, everything acknowledged is in the log of this replica.
+    pub(crate) fn all_is_there(&self, replica: Replica) -> Held {
+        let log = self.logs.get(&replica);
+        log.map_or(Ok(()), |log| self.acknowledged.is_in(replica, log))
     }
 }

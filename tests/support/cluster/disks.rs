@@ -1,10 +1,13 @@
 //! The disks of a machine, which outlive the process on it, and what is found on them after it went down.
 
-use super::chance::{Chance, Digest};
+use super::chance::Chance;
+use super::trace::Digest;
+use bytes::Bytes;
 use eraft::codec;
-use eraft::ids::GroupId;
-use eraft::raft::SnapshotMeta;
-use eraft::rows::{RowGeneration, generation_prefix, meta_key, prefix_end};
+use eraft::ids::{Bucket, Epoch, GroupId, Incarnation, NodeId};
+use eraft::kv::Machine;
+use eraft::raft::{Membership, SnapshotMeta};
+use eraft::rows::{RowGeneration, Rows, generation_prefix, home, meta_key, prefix_end};
 use eraft::store::disk::{Crash, SimDisk};
 use eraft::store::state::{ModelStore, StateStore};
 
@@ -24,9 +27,21 @@ pub(crate) struct Disks {
     pub(crate) log: SimDisk,
     /// Of the state.
     pub(crate) state: ModelStore,
+    /// How often they were replaced by empty ones.
+    pub(crate) life: u64,
 }
 
 impl Disks {
+    /// Which life of a machine's disks these are.
+    pub(crate) fn incarnation(&self, node: NodeId) -> Incarnation {
+        Incarnation(u64::from(node.0) + 1_000 * self.life)
+    }
+
+    /// Empty ones in their place.
+    pub(crate) fn replaced(&self) -> Self {
+        Self { life: self.life + 1, ..Self::default() }
+    }
+
     /// Leaves the disks as they are found after this death.
     pub(crate) fn die(&mut self, death: Death, chance: &mut Chance) {
         match death {
@@ -50,7 +65,7 @@ impl Disks {
     fn living(&self, group: GroupId) -> RowGeneration {
         let control = self.state.get(&meta_key(group, RowGeneration(0), b"control"));
         let control = control.expect("a store in memory reads").map(|row| {
-            codec::decode::<(u32, Option<SnapshotMeta>)>(&row).expect("a control row").0
+            codec::decode::<(u32, Option<SnapshotMeta>, Membership)>(&row).expect("a control row").0
         });
         RowGeneration(control.unwrap_or(1))
     }
@@ -73,5 +88,48 @@ impl Disks {
             digest.bytes(value);
         });
         digest.finish()
+    }
+
+    /// The same without the rows that the group has forgotten: those may be there or not.
+    pub(crate) fn digest_of_living(&self, group: GroupId) -> u64 {
+        let living = self.living(group);
+        let prefix = generation_prefix(group, living);
+        let machine =
+            Machine::open(group, living, &Stored(&self.state)).expect("a state that opens");
+        let Some(machine) = machine else { return self.digest(group) };
+        let (epochs, marks) = (machine.live_epochs(), machine.live_marks());
+        let mut digest = Digest::new();
+        self.each_row(group, |key, value| {
+            let home = home(&[&prefix, key].concat()).expect("a row's key");
+            let is_old = |(bucket, epoch): (Bucket, Epoch)| epoch < epochs[usize::from(bucket.0)];
+            if !home.bucket.is_some_and(is_old)
+                && !home.marks.is_some_and(|one| marks.forgotten(one))
+            {
+                digest.bytes(key);
+                digest.bytes(value);
+            }
+        });
+        digest.finish()
+    }
+}
+
+/// The rows that are in the store, to be read.
+struct Stored<'a>(&'a ModelStore);
+
+impl Rows for Stored<'_> {
+    fn get(&self, key: &[u8]) -> Option<Bytes> {
+        self.0.get(key).expect("a store in memory reads")
+    }
+
+    fn range(&self, from: &[u8], to: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) {
+        self.0.range(from, to, each).expect("a store in memory reads");
+    }
+
+    fn put(&mut self, _: Vec<u8>, _: Bytes) {
+        unreachable!("it is only read");
+    }
+
+    fn delete(&mut self, _: Vec<u8>) {
+        unreachable!("it is only read");
     }
 }

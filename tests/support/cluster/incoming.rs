@@ -4,28 +4,26 @@ use super::process::Process;
 use super::sink::Mail;
 use super::turn::Output;
 use eraft::actors::apply::ApplyCommand;
-use eraft::actors::group::event::{Applied, Event};
+use eraft::actors::group::event::{Applied, Event, Offer};
 use eraft::actors::group::intake::IntakeStep;
 use eraft::ids::{GroupId, NodeId};
 use eraft::net::message::SnapshotFrame;
 use eraft::raft::SnapshotMeta;
 use eraft::rows::RowGeneration;
 
-/// Which chunk has come in.
+/// Which snapshot has come in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     from: NodeId,
     view: u64,
-    sequence: u64,
+    taken: u64,
     rows: RowGeneration,
 }
 
 impl Process {
     /// A chunk of a snapshot arrives.
     pub(super) fn chunk(&mut self, from: NodeId, frame: SnapshotFrame, out: &mut Output) {
-        let (SnapshotFrame::Chunk { group, .. }
-        | SnapshotFrame::Received { group, .. }
-        | SnapshotFrame::Refused { group, .. }) = frame;
+        let group = frame.group();
         let machinery = &mut self.machinery;
         let (Some(driver), Some(intake)) =
             (machinery.drivers.get(&group), machinery.intakes.get_mut(&group))
@@ -33,35 +31,59 @@ impl Process {
             return;
         };
         let live = machinery.rows[&group];
-        let wanted = |term, meta: &SnapshotMeta| driver.wants_snapshot(from, term, meta);
-        match intake.handle(from, frame, live, wanted) {
+        let of_use = |term, meta: &SnapshotMeta| driver.use_of_snapshot(from, term, meta);
+        let step = intake.handle(from, frame, live, of_use);
+        self.take_in(group, from, step, out);
+    }
+
+    /// The core has said whether a snapshot that was offered is of use.
+    pub(super) fn offered(
+        &mut self,
+        group: GroupId,
+        offer: &Offer,
+        wanted: bool,
+        out: &mut Output,
+    ) {
+        let live = self.machinery.rows[&group];
+        let Some(intake) = self.machinery.intakes.get_mut(&group) else { return };
+        let step = intake.offered(offer, wanted, live);
+        self.take_in(group, offer.from, step, out);
+    }
+
+    fn take_in(&mut self, group: GroupId, from: NodeId, step: IntakeStep, out: &mut Output) {
+        match step {
             IntakeStep::Ignore => {}
             IntakeStep::Refuse { view } => {
                 out.frames.push((from, SnapshotFrame::Refused { group, view }));
             }
-            IntakeStep::Write { view, sequence, row_generation, rows, install } => {
-                let arrival = Arrival { from, view, sequence, rows: row_generation };
-                let sink = machinery.sink.clone();
-                let done = Box::new(move || sink.post(Mail::Ingested(group, arrival, install)));
+            IntakeStep::Want { view, next, taken } => {
+                out.frames.push((from, SnapshotFrame::Wanted { group, view, next, taken }));
+            }
+            IntakeStep::Write { sequence, row_generation, rows } => {
+                let sink = self.machinery.sink.clone();
+                let done =
+                    Box::new(move || sink.post(Mail::Stored(group, row_generation, sequence)));
                 self.work.push(ApplyCommand::Ingest { group, row_generation, rows, done });
             }
         }
     }
 
     /// A chunk's rows are in the store.
-    pub(super) fn ingested(
+    pub(super) fn stored(
         &mut self,
         group: GroupId,
-        arrival: Arrival,
-        install: Option<SnapshotMeta>,
+        rows: RowGeneration,
+        sequence: u64,
         out: &mut Output,
     ) {
-        let Arrival { from, view, sequence, rows } = arrival;
-        out.frames
-            .push((from, SnapshotFrame::Received { group, view, sequence, installed: false }));
-        let Some(meta) = install else { return };
+        let Some(intake) = self.machinery.intakes.get_mut(&group) else { return };
+        let Some(stored) = intake.stored(rows, sequence) else { return };
+        let (from, view, taken) = (stored.from, stored.view, stored.taken);
+        out.frames.push((from, SnapshotFrame::Received { group, view, taken, installed: false }));
+        let Some(meta) = stored.install else { return };
         let sink = self.machinery.sink.clone();
         let generation = self.machinery.generation;
+        let arrival = Arrival { from, view, taken, rows };
         let reply =
             Box::new(move |installed| sink.post(Mail::Installed(group, arrival, installed)));
         let install =
@@ -77,7 +99,7 @@ impl Process {
         installed: Result<(SnapshotMeta, Applied), String>,
         out: &mut Output,
     ) -> Option<Event> {
-        let Arrival { from, view, sequence, rows } = arrival;
+        let Arrival { from, view, taken, rows } = arrival;
         if let Some(intake) = self.machinery.intakes.get_mut(&group) {
             intake.ended(rows);
         }
@@ -86,7 +108,7 @@ impl Process {
             return None;
         };
         self.machinery.rows.insert(group, rows);
-        out.frames.push((from, SnapshotFrame::Received { group, view, sequence, installed: true }));
+        out.frames.push((from, SnapshotFrame::Received { group, view, taken, installed: true }));
         out.installed.push((group, meta.clone()));
         Some(Event::SnapshotInstalled(meta, applied))
     }

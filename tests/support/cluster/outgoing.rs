@@ -1,19 +1,16 @@
-//! A snapshot on its way out: chunks of one read view, a few ahead of what the receiver has taken. It sends
-//! the frames that the node's transfer sends, in turns instead of by waiting.
+//! A snapshot on its way out: what the node's task does, in turns instead of by waiting.
 
 use bytes::Bytes;
-use eraft::actors::snapshots::View;
+use eraft::actors::snapshots::{Patience, SendEnd, SendStep, Sending, View};
 use eraft::ids::{GroupId, NodeId, Term};
 use eraft::net::message::SnapshotFrame;
 use eraft::raft::SnapshotMeta;
 use eraft::store::state::next_chunk;
 use eraft::time::MonoMillis;
 
-/// Chunks sent and not yet taken by the receiver.
-const WINDOW: u64 = 3;
-/// A receiver that takes nothing for this long is given up, milliseconds. Less than a node's patience:
-/// the runs are short.
-const PATIENCE: u64 = 2_000;
+/// Less than a node's patience: the runs are short.
+const PATIENCE: Patience =
+    Patience { quiet_millis: 200, kept_millis: 3_000, without_lead_millis: 1_000 };
 
 /// See the module's first lines.
 pub(crate) struct Outgoing {
@@ -21,11 +18,10 @@ pub(crate) struct Outgoing {
     pub(crate) to: NodeId,
     pub(crate) term: Term,
     pub(crate) meta: SnapshotMeta,
+    /// Names the view among all that the receiver is ever offered.
+    name: u64,
     view: View,
-    next: Option<Vec<u8>>,
-    sequence: u64,
-    taken: u64,
-    heard: MonoMillis,
+    sending: Sending,
 }
 
 /// How a transfer goes on.
@@ -41,55 +37,92 @@ impl Outgoing {
         to: NodeId,
         term: Term,
         meta: SnapshotMeta,
-        view: View,
+        (name, view): (u64, View),
         now: MonoMillis,
     ) -> Self {
-        let next = Some(view.from.clone());
-        Self { group, to, term, meta, view, next, sequence: 0, taken: 0, heard: now }
+        let sending = Sending::new(view.from.clone(), PATIENCE, now);
+        Self { group, to, term, meta, name, view, sending }
     }
 
-    /// The chunks that may be sent now, each of about so many bytes.
-    pub(crate) fn frames(&mut self, chunk_bytes: usize) -> Result<Vec<SnapshotFrame>, String> {
+    /// Times that it went on in the middle.
+    pub(crate) fn resumed(&self) -> u64 {
+        self.sending.resumed()
+    }
+
+    /// What may be sent now, in chunks of about so many bytes, and how it goes on.
+    pub(crate) fn frames(
+        &mut self,
+        chunk_bytes: usize,
+        now: MonoMillis,
+    ) -> Result<(Vec<SnapshotFrame>, Progress), String> {
         let mut frames = Vec::new();
-        while self.sequence - self.taken < WINDOW {
-            let Some(from) = self.next.take() else { break };
-            let chunk = next_chunk(self.view.rows.as_ref(), &from, &self.view.to, chunk_bytes)
-                .map_err(|error| error.to_string())?;
-            self.next = chunk.next;
-            // Keys travel without the prefix, which names this node's life of the rows.
-            let prefix = self.view.from.len();
-            let row = |(key, value): (Vec<u8>, Bytes)| (Bytes::from(key).slice(prefix..), value);
-            frames.push(SnapshotFrame::Chunk {
-                group: self.group,
-                term: self.term,
-                view: self.view.id,
-                meta: self.meta.clone(),
-                sequence: self.sequence,
-                rows: chunk.rows.into_iter().map(row).collect(),
-                last: self.next.is_none(),
-            });
-            self.sequence += 1;
+        loop {
+            match self.sending.step(now) {
+                SendStep::Wait(_) => return Ok((frames, Progress::Going)),
+                SendStep::End(end) => {
+                    let installed = end == SendEnd::Installed;
+                    return Ok((frames, Progress::Ended { installed }));
+                }
+                SendStep::Offer => frames.push(SnapshotFrame::Offer {
+                    group: self.group,
+                    term: self.term,
+                    view: self.name,
+                    meta: self.meta.clone(),
+                }),
+                SendStep::Chunk { sequence, from } => {
+                    frames.push(self.chunk(sequence, &from, chunk_bytes, now)?);
+                }
+            }
         }
-        Ok(frames)
+    }
+
+    fn chunk(
+        &mut self,
+        sequence: u64,
+        from: &[u8],
+        chunk_bytes: usize,
+        now: MonoMillis,
+    ) -> Result<SnapshotFrame, String> {
+        let chunk = next_chunk(self.view.rows.as_ref(), from, &self.view.to, chunk_bytes)
+            .map_err(|error| error.to_string())?;
+        // Keys travel without the prefix, which names this node's life of the rows.
+        let prefix = self.view.from.len();
+        let row = |(key, value): (Vec<u8>, Bytes)| (Bytes::from(key).slice(prefix..), value);
+        let last = chunk.next.is_none();
+        self.sending.sent(sequence, chunk.next, now);
+        Ok(SnapshotFrame::Chunk {
+            group: self.group,
+            term: self.term,
+            view: self.name,
+            meta: self.meta.clone(),
+            sequence,
+            rows: chunk.rows.into_iter().map(row).collect(),
+            last,
+        })
     }
 
     /// The receiver has answered.
-    pub(crate) fn heard(&mut self, frame: &SnapshotFrame, now: MonoMillis) -> Progress {
-        match frame {
-            SnapshotFrame::Received { view, sequence, installed, .. } if *view == self.view.id => {
-                self.heard = now;
-                self.taken = self.taken.max(sequence + 1);
-                if *installed { Progress::Ended { installed: true } } else { Progress::Going }
+    pub(crate) fn heard(&mut self, frame: &SnapshotFrame, now: MonoMillis) {
+        match *frame {
+            SnapshotFrame::Received { view, taken, installed, .. } if view == self.name => {
+                self.sending.received(taken, installed, now);
             }
-            SnapshotFrame::Refused { view, .. } if *view == self.view.id => {
-                Progress::Ended { installed: false }
+            SnapshotFrame::Wanted { view, next, taken, .. } if view == self.name => {
+                self.sending.wanted(next, taken, now);
             }
-            _ => Progress::Going,
+            SnapshotFrame::Refused { view, .. } if view == self.name => self.sending.refused(),
+            _ => {}
         }
     }
 
-    /// Whether the receiver has been silent for too long.
-    pub(crate) fn is_given_up(&self, now: MonoMillis) -> bool {
-        now.since(self.heard) > PATIENCE
+    /// The group's leader is another one now, or nobody.
+    pub(crate) fn lead_lost(&mut self, now: MonoMillis) {
+        self.sending.lead_lost(now);
+    }
+
+    /// This node leads in this term, and the receiver needs a snapshot still.
+    pub(crate) fn renewed(&mut self, term: Term) {
+        self.term = term;
+        self.sending.renewed();
     }
 }

@@ -9,22 +9,25 @@
 //! ```
 
 use super::outgoing::{Outgoing, Progress};
+use super::secretaries::Secretaries;
 use super::sink::{Mail, Told};
 use super::start::Machinery;
 use super::turn::{Failure, Output, Part};
-use eraft::actors::apply::ApplyCommand;
+use eraft::actors::apply::{ApplyCommand, Holdings};
 use eraft::actors::group::driver::Driver;
-use eraft::actors::group::event::{ApplyItem, Effects, Event, Now};
+use eraft::actors::group::event::{ApplyItem, Effects, Event, Now, Offer};
+use eraft::actors::liveness::Health;
 use eraft::actors::snapshots::View;
 use eraft::ids::{GroupId, Index, NodeId, ReadyNumber};
 use eraft::limits;
 use eraft::net::message::SnapshotFrame;
-use eraft::raft::SnapshotNeeded;
+use eraft::raft::{Role, SnapshotNeeded};
 use eraft::store::disk::SECTOR;
 use eraft::store::state::{Command, StateStore};
 use eraft::store::wal::LogWrite;
 use eraft::time::MonoMillis;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// When a node says that a write is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +50,16 @@ enum Inbound {
 /// See the module's first lines.
 pub(crate) struct Process {
     pub(crate) machinery: Machinery,
+    pub(crate) secretaries: Secretaries,
     acknowledge: Acknowledge,
     inbox: VecDeque<Inbound>,
     writes: Vec<LogWrite>,
     /// Something was written, so the log tidies up before it writes again.
     written: bool,
+    /// It is asked to sync.
+    probes: bool,
+    /// When groups that sleep have something to do.
+    alarms: BTreeMap<GroupId, Option<MonoMillis>>,
     pub(super) work: Vec<ApplyCommand>,
     wants_apply: bool,
     /// Something was applied since the state was last brought to the disk.
@@ -64,10 +72,13 @@ pub(crate) struct Process {
     /// How far the state is on disk.
     persisted: BTreeMap<GroupId, Index>,
     outgoing: BTreeMap<(GroupId, NodeId), Outgoing>,
+    holdings: BTreeMap<GroupId, Holdings>,
     /// Entries that were read back from the log.
     pub(crate) fetches: u64,
     /// Times that a log was cut off at its beginning.
     pub(crate) compactions: u64,
+    /// Times that a snapshot on its way out went on in the middle.
+    pub(crate) resumed: u64,
 }
 
 impl Process {
@@ -76,10 +87,13 @@ impl Process {
         let persisted = machinery.applied().collect();
         Self {
             machinery,
+            secretaries: Secretaries::default(),
             acknowledge,
             inbox: VecDeque::new(),
             writes: Vec::new(),
             written: false,
+            probes: false,
+            alarms: BTreeMap::new(),
             work: Vec::new(),
             wants_apply: true,
             has_applied: true,
@@ -89,8 +103,10 @@ impl Process {
             unpersisted: BTreeMap::new(),
             persisted,
             outgoing: BTreeMap::new(),
+            holdings: BTreeMap::new(),
             fetches: 0,
             compactions: 0,
+            resumed: 0,
         }
     }
 
@@ -112,6 +128,31 @@ impl Process {
         self.wants_apply = true;
     }
 
+    /// The Raft clock of a group that is awake. One that sleeps looks whether it may go on doing so.
+    pub(crate) fn tick_unless_asleep(&mut self, group: GroupId, now: Now, health: &Arc<Health>) {
+        self.wants_apply = true;
+        let Some(driver) = self.machinery.drivers.get(&group) else { return };
+        if driver.is_asleep() {
+            if !driver.knows(health) {
+                let event = Event::Health { health: health.clone(), spread_ticks: 1 };
+                self.inbox.push_back(Inbound::Event(group, event));
+            }
+            let alarm = self.alarms.entry(group).or_insert_with(|| driver.wants_waking(now));
+            if alarm.is_some_and(|at| at <= now.mono) {
+                self.alarms.remove(&group);
+                self.inbox.push_back(Inbound::Event(group, Event::Alarm));
+            }
+            return;
+        }
+        self.alarms.remove(&group);
+        self.inbox.push_back(Inbound::Event(group, Event::Tick));
+    }
+
+    /// The log is to sync, though there may be nothing to write.
+    pub(crate) fn probe(&mut self) {
+        self.probes = true;
+    }
+
     /// Get what was applied onto the disk, so that the log may be cut.
     pub(crate) fn persist(&mut self) {
         if std::mem::take(&mut self.has_applied) {
@@ -123,6 +164,11 @@ impl Process {
         self.machinery.drivers.get(&group)
     }
 
+    /// What a group owns here, and what moves.
+    pub(crate) fn holdings(&self, group: GroupId) -> Option<&Holdings> {
+        self.holdings.get(&group)
+    }
+
     /// How far a group's state is on disk.
     pub(crate) fn persisted(&self, group: GroupId) -> Index {
         self.persisted.get(&group).copied().unwrap_or_default()
@@ -131,11 +177,21 @@ impl Process {
     /// Whether a part has something to do.
     pub(crate) fn has_work(&self, part: Part) -> bool {
         match part {
-            Part::Drivers => !self.inbox.is_empty(),
-            Part::Log => self.written || !self.writes.is_empty(),
+            Part::Drivers => !self.inbox.is_empty() || self.secretaries.has_work(),
+            Part::Log => self.written || self.probes || !self.writes.is_empty(),
             Part::Apply => self.wants_apply || !self.work.is_empty(),
             Part::State => !self.commands.is_empty() || !self.bulk.is_empty(),
         }
+    }
+
+    /// Whom the next event is for.
+    pub(crate) fn next_group(&self) -> Option<GroupId> {
+        Some(match self.inbox.front()? {
+            Inbound::Event(group, _) => *group,
+            Inbound::Frame(_, frame) => frame.group(),
+            Inbound::Mail(Mail::View(group, ..) | Mail::Stored(group, ..)) => *group,
+            Inbound::Mail(Mail::Installed(group, ..)) => *group,
+        })
     }
 
     /// One event, if there is one. With `floors`, no log is cut behind its group's floor, nor behind what
@@ -167,9 +223,9 @@ impl Process {
         let mut effects = Effects::default();
         driver.handle(event, now, &mut effects);
         out.touched = Some(group);
-        self.carry_out(group, effects, &mut out)?;
+        self.carry_out(group, effects, now.mono, &mut out)?;
         if is_tick {
-            self.give_up_transfers(group, now.mono);
+            self.send_all(group, now.mono, &mut out)?;
         }
         Ok(Some(out))
     }
@@ -178,11 +234,24 @@ impl Process {
         &mut self,
         group: GroupId,
         effects: Effects,
+        now: MonoMillis,
         out: &mut Output,
     ) -> Result<(), Failure> {
         let generation = self.machinery.generation;
+        if effects.lead.is_some_and(|lead| lead.role != Role::Leader) {
+            let own = self.outgoing.iter_mut().filter(|((of, _), _)| *of == group);
+            own.for_each(|(_, transfer)| transfer.lead_lost(now));
+        }
+        out.changes.extend(effects.changes);
+        out.leased += effects.leased;
+        for (offer, wanted) in &effects.offers {
+            self.offered(group, offer, *wanted, out);
+        }
         for needed in effects.snapshots {
             out.snapshots.push((group, needed));
+            if self.renew(group, needed, now, out)? {
+                continue;
+            }
             let sink = self.machinery.sink.clone();
             let reply = Box::new(move |view| sink.post(Mail::View(group, needed, view)));
             self.work.push(ApplyCommand::View { group, reply });
@@ -220,7 +289,7 @@ impl Process {
         Ok(())
     }
 
-    /// A frame of a snapshot: a chunk, or the answer to one.
+    /// A frame of a snapshot: an offer or a chunk, or the answer to one.
     fn frame(
         &mut self,
         from: NodeId,
@@ -228,24 +297,21 @@ impl Process {
         now: MonoMillis,
         out: &mut Output,
     ) -> Result<Option<(GroupId, Event)>, Failure> {
-        let group = match &frame {
-            SnapshotFrame::Chunk { .. } => {
-                self.chunk(from, frame, out);
-                return Ok(None);
+        let group = frame.group();
+        match frame {
+            SnapshotFrame::Offer { term, view, meta, .. } => {
+                let offer = Offer { from, term, view, meta };
+                return Ok(Some((group, Event::SnapshotOffered(offer))));
             }
-            SnapshotFrame::Received { group, .. } | SnapshotFrame::Refused { group, .. } => *group,
-        };
-        let Some(transfer) = self.outgoing.get_mut(&(group, from)) else { return Ok(None) };
-        match transfer.heard(&frame, now) {
-            Progress::Going => {
-                self.send_chunks(group, from, out)?;
-                Ok(None)
-            }
-            Progress::Ended { installed } => {
-                self.outgoing.remove(&(group, from));
-                Ok(Some((group, Event::SnapshotSent { peer: from, installed })))
+            SnapshotFrame::Chunk { .. } => self.chunk(from, frame, out),
+            answer => {
+                if let Some(transfer) = self.outgoing.get_mut(&(group, from)) {
+                    transfer.heard(&answer, now);
+                    self.send(group, from, now, out)?;
+                }
             }
         }
+        Ok(None)
     }
 
     fn read(
@@ -256,8 +322,8 @@ impl Process {
     ) -> Result<Option<(GroupId, Event)>, Failure> {
         match mail {
             Mail::View(group, needed, view) => self.transfer(group, needed, view, now, out),
-            Mail::Ingested(group, arrival, install) => {
-                self.ingested(group, arrival, install, out);
+            Mail::Stored(group, rows, sequence) => {
+                self.stored(group, rows, sequence, out);
                 Ok(None)
             }
             Mail::Installed(group, arrival, installed) => {
@@ -278,33 +344,72 @@ impl Process {
         let peer = needed.to;
         let Some(driver) = self.machinery.drivers.get(&group) else { return Ok(None) };
         let fitting = view.ok().filter(|view| view.applied >= needed.index_min);
-        let fitting =
-            fitting.and_then(|view| driver.snapshot_meta(view.applied).map(|meta| (view, meta)));
+        let fitting = fitting.and_then(|view| {
+            let meta = driver.snapshot_meta(view.applied, view.membership.clone())?;
+            Some((view, meta))
+        });
         let Some((view, meta)) = fitting else {
             return Ok(Some((group, Event::SnapshotSent { peer, installed: false })));
         };
+        if !driver.owes_snapshot(peer) {
+            return Ok(None);
+        }
         let term = driver.status().term;
-        let transfer = Outgoing::new(group, peer, term, meta, view, now);
+        // Views are numbered in each life of the node.
+        let name = self.machinery.generation.0 << 32 | view.id;
+        let transfer = Outgoing::new(group, peer, term, meta, (name, view), now);
         self.outgoing.insert((group, peer), transfer);
-        self.send_chunks(group, peer, out)?;
+        self.send(group, peer, now, out)?;
         Ok(None)
     }
 
-    fn send_chunks(&mut self, group: GroupId, to: NodeId, out: &mut Output) -> Result<(), Failure> {
+    /// Whether a snapshot that is on its way goes on for a peer that needs one in a new term.
+    fn renew(
+        &mut self,
+        group: GroupId,
+        needed: SnapshotNeeded,
+        now: MonoMillis,
+        out: &mut Output,
+    ) -> Result<bool, Failure> {
+        let Some(driver) = self.machinery.drivers.get(&group) else { return Ok(false) };
+        let transfer = self.outgoing.get_mut(&(group, needed.to));
+        let Some(transfer) = transfer.filter(|one| one.meta.index >= needed.index_min) else {
+            return Ok(false);
+        };
+        transfer.renewed(driver.status().term);
+        self.send(group, needed.to, now, out)?;
+        Ok(true)
+    }
+
+    /// Sends what may be sent of a snapshot.
+    fn send(
+        &mut self,
+        group: GroupId,
+        to: NodeId,
+        now: MonoMillis,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
         let Some(transfer) = self.outgoing.get_mut(&(group, to)) else { return Ok(()) };
-        let frames = transfer.frames(self.machinery.chunk_bytes).map_err(Failure::Disk)?;
+        let (frames, progress) =
+            transfer.frames(self.machinery.chunk_bytes, now).map_err(Failure::Disk)?;
         out.frames.extend(frames.into_iter().map(|frame| (to, frame)));
+        if let Progress::Ended { installed } = progress {
+            self.resumed += transfer.resumed();
+            self.outgoing.remove(&(group, to));
+            let ended = Event::SnapshotSent { peer: to, installed };
+            self.inbox.push_back(Inbound::Event(group, ended));
+        }
         Ok(())
     }
 
-    fn give_up_transfers(&mut self, group: GroupId, now: MonoMillis) {
-        let given_up = self
-            .outgoing
-            .extract_if(.., |(of, _), transfer| *of == group && transfer.is_given_up(now));
-        for ((_, peer), _) in given_up {
-            let ended = Event::SnapshotSent { peer, installed: false };
-            self.inbox.push_back(Inbound::Event(group, ended));
-        }
+    fn send_all(
+        &mut self,
+        group: GroupId,
+        now: MonoMillis,
+        out: &mut Output,
+    ) -> Result<(), Failure> {
+        let own: Vec<_> = self.outgoing.keys().filter(|(of, _)| *of == group).copied().collect();
+        own.into_iter().try_for_each(|(_, to)| self.send(group, to, now, out))
     }
 
     /// A turn of the log thread: one write and one sync for all that came meanwhile, or tidying up after
@@ -312,6 +417,10 @@ impl Process {
     pub(crate) fn write(&mut self) -> Result<Vec<LogWrite>, Failure> {
         if std::mem::take(&mut self.written) {
             self.machinery.log.maintain()?;
+            return Ok(Vec::new());
+        }
+        if std::mem::take(&mut self.probes) && self.writes.is_empty() {
+            self.machinery.log.probe()?;
             return Ok(Vec::new());
         }
         let batch = self.take_batch();
@@ -358,13 +467,14 @@ impl Process {
     pub(crate) fn apply(&mut self, now: MonoMillis) -> Result<Output, Failure> {
         self.wants_apply = false;
         let work = std::mem::take(&mut self.work);
+        self.machinery.sink.set_clock(now);
         self.machinery.applier.turn(work, now);
         self.hear()
     }
 
     /// What the applier and the store have told.
     fn hear(&mut self) -> Result<Output, Failure> {
-        let Told { answers, events, has_applied, commands, mail, failed } =
+        let Told { answers, events, has_applied, commands, mail, holdings, failed, .. } =
             self.machinery.sink.take();
         if let Some(why) = failed {
             return Err(Failure::Broken(why));
@@ -378,7 +488,9 @@ impl Process {
                 command => self.commands.push_back(command),
             }
         }
-        Ok(Output { answers, ..Output::default() })
+        let groups = holdings.iter().map(|(group, _)| *group).collect();
+        self.holdings.extend(holdings);
+        Ok(Output { answers, holdings: groups, ..Output::default() })
     }
 
     /// A turn of the state thread: one command. The two lanes take turns. Answers up to where the groups

@@ -2,22 +2,24 @@
 //! their turn.
 
 use super::incoming::Arrival;
-use eraft::actors::apply::{ApplySink, Stats};
+use eraft::actors::apply::{ApplySink, Holdings, Stats};
 use eraft::actors::group::event::{Applied, Event, ReplyTo};
 use eraft::actors::snapshots::View;
 use eraft::ids::{Generation, GroupId, Index};
 use eraft::net::message::Answer;
 use eraft::raft::{SnapshotMeta, SnapshotNeeded};
+use eraft::rows::RowGeneration;
 use eraft::shard::Table;
 use eraft::store::state::Command;
+use eraft::time::MonoMillis;
 use std::sync::{Arc, Mutex};
 
 /// About snapshots.
 pub(crate) enum Mail {
     /// A view of the state is there, for a peer.
     View(GroupId, SnapshotNeeded, Result<View, String>),
-    /// A chunk's rows are in the store; if it was the last, what they stand for.
-    Ingested(GroupId, Arrival, Option<SnapshotMeta>),
+    /// A chunk, written to this life of the rows, is in the store.
+    Stored(GroupId, RowGeneration, u64),
     /// The rows are the state, or cannot become it.
     Installed(GroupId, Arrival, Result<(SnapshotMeta, Applied), String>),
 }
@@ -31,7 +33,11 @@ pub(crate) struct Told {
     /// For the state thread.
     pub(crate) commands: Vec<Command>,
     pub(crate) mail: Vec<Mail>,
+    /// What groups own now, and what moves.
+    pub(crate) holdings: Vec<(GroupId, Holdings)>,
     pub(crate) failed: Option<String>,
+    /// What the applier sees when it looks at the clock; only ever set.
+    clock: MonoMillis,
 }
 
 /// Where it is told.
@@ -41,7 +47,16 @@ pub(crate) struct Sink(Arc<Mutex<Told>>);
 impl Sink {
     /// All that was told since the last time.
     pub(crate) fn take(&self) -> Told {
-        self.with(std::mem::take)
+        self.with(|told| {
+            let clock = told.clock;
+            std::mem::replace(told, Told { clock, ..Told::default() })
+        })
+    }
+
+    /// From now on the applier sees this time. One that is later than the time of its turn is a pause in the
+    /// middle of it.
+    pub(crate) fn set_clock(&self, now: MonoMillis) {
+        self.with(|told| told.clock = now);
     }
 
     /// Tells about a snapshot.
@@ -55,6 +70,10 @@ impl Sink {
 }
 
 impl ApplySink for Sink {
+    fn clock(&mut self) -> MonoMillis {
+        self.with(|told| told.clock)
+    }
+
     fn answers(&mut self, answers: Vec<(ReplyTo, Answer)>) {
         self.with(|told| told.answers.extend(answers.into_iter().map(|(_, answer)| answer)));
     }
@@ -64,6 +83,11 @@ impl ApplySink for Sink {
             told.has_applied = true;
             told.events.push((group, Event::Applied(applied)));
         });
+    }
+
+    fn holdings(&mut self, group: GroupId, holdings: Holdings) -> bool {
+        self.with(|told| told.holdings.push((group, holdings)));
+        true
     }
 
     fn table(&mut self, _: &Arc<Table>) {}

@@ -9,7 +9,7 @@ use eraft::actors::group::driver::Driver;
 use eraft::actors::group::intake::Intake;
 use eraft::actors::group::payload::PayloadKind;
 use eraft::actors::group::recovered::{goes_with, restored};
-use eraft::ids::{ClusterId, Generation, GroupId, Incarnation, Index, NodeId, ReadyNumber, Term};
+use eraft::ids::{ClusterId, Generation, GroupId, Index, NodeId, ReadyNumber, Term};
 use eraft::kv::{Genesis, SessionLimits};
 use eraft::limits;
 use eraft::raft::{Config, HardState, Membership, Raft};
@@ -29,6 +29,10 @@ pub(crate) struct Shape {
     pub(crate) nodes: Vec<NodeId>,
     /// Each has a replica on each node.
     pub(crate) groups: Vec<GroupId>,
+    /// With which each group begins. Replicas outside of it wait until they are admitted.
+    pub(crate) founders: Membership,
+    /// Nodes that no group ever admits: what replicates there observes.
+    pub(crate) helpers: Vec<NodeId>,
     pub(crate) options: LogOptions,
     /// With the replica's id and seed put in.
     pub(crate) config: Config,
@@ -90,11 +94,8 @@ impl Machinery {
         disks: &Disks,
         shape: &Shape,
     ) -> Result<Self, Failure> {
-        let identity = LogIdentity {
-            cluster: ClusterId([7; 16]),
-            node,
-            incarnation: Incarnation(u64::from(node.0)),
-        };
+        let identity =
+            LogIdentity { cluster: ClusterId([7; 16]), node, incarnation: disks.incarnation(node) };
         let log = Log::open(disks.log.clone(), Path::new("/log"), identity, shape.options);
         let (log, recovered) = log.map_err(|error| Failure::Disk(error.to_string()))?;
         let sink = Sink::default();
@@ -137,13 +138,18 @@ impl Machinery {
     fn build(&mut self, group: GroupId, seed: u64, shape: &Shape) -> Result<Driver, Failure> {
         let node = self.node;
         let wrong = |what: String| Failure::DoesNotOpen(format!("{node}: {group}: {what}"));
-        let opened = self.open_state(group).map_err(wrong)?;
-        let mut recovered = match self.recover(group)? {
+        let own = self.disks.incarnation(node);
+        let is_founder = shape.founders.contains(node)
+            && shape.founders.disk(node).is_none_or(|disk| disk == own);
+        let founders = if is_founder { shape.founders.clone() } else { Membership::default() };
+        let opened = self.open_state(group, founders.clone()).map_err(wrong)?;
+        let applied = opened.applied.index;
+        let mut recovered = match self.recover(group, applied)? {
             Some(recovered) => recovered,
             None => {
-                let founders = Membership::of_voters(shape.nodes.iter().copied());
                 self.write(group, LogOp::Born(founders))?;
-                self.recover(group)?.ok_or_else(|| wrong("its birth is forgotten".into()))?
+                self.recover(group, applied)?
+                    .ok_or_else(|| wrong("its birth is forgotten".into()))?
             }
         };
         if let Some(meta) = &opened.installed
@@ -151,7 +157,7 @@ impl Machinery {
         {
             // A snapshot whose rows are installed but whose mark did not reach the log.
             self.write(group, LogOp::SnapshotInstalled(meta.clone()))?;
-            let again = self.recover(group)?;
+            let again = self.recover(group, applied)?;
             recovered = again.ok_or_else(|| wrong("its snapshot is forgotten".into()))?;
         }
         if opened.applied.index > recovered.last {
@@ -171,8 +177,9 @@ impl Machinery {
             last: recovered.last,
         };
         self.remembered.insert(group, remembered);
-        let config = Config { id: node, seed, ..shape.config.clone() };
-        let restored = restored(recovered, opened.applied.index);
+        let observer = shape.helpers.contains(&node);
+        let config = Config { id: node, seed, disk: Some(own), observer, ..shape.config.clone() };
+        let restored = restored(recovered, applied, opened.membership);
         let raft = Raft::new(config, restored).map_err(|error| wrong(error.to_string()))?;
         let kind = PayloadKind::Keys;
         let mut driver = Driver::new(group, node, self.generation, kind, raft, opened.applied);
@@ -182,19 +189,21 @@ impl Machinery {
         Ok(driver)
     }
 
-    fn open_state(&mut self, group: GroupId) -> Result<Opened, String> {
+    fn open_state(&mut self, group: GroupId, founders: Membership) -> Result<Opened, String> {
         let (send, receive) = mpsc::channel();
         let reply = Box::new(move |opened| {
             let _ = send.send(opened);
         });
         let birth = Birth::Keys(Box::new(genesis(group)));
-        let open = ApplyCommand::Open { group, generation: self.generation, birth, reply };
+        let generation = self.generation;
+        let open = ApplyCommand::Open { group, generation, birth, founders, reply };
         self.applier.turn(vec![open], MonoMillis(0));
         receive.try_recv().map_err(|error| error.to_string())?
     }
 
-    fn recover(&self, group: GroupId) -> Result<Option<RecoveredGroup>, Failure> {
-        self.log.recover_group(group).map_err(|error| Failure::Disk(error.to_string()))
+    fn recover(&self, group: GroupId, applied: Index) -> Result<Option<RecoveredGroup>, Failure> {
+        let recovered = self.log.recover_group(group, applied);
+        recovered.map_err(|error| Failure::Disk(error.to_string()))
     }
 
     fn write(&mut self, group: GroupId, op: LogOp) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! A turn of one part of a node: which part, what it gives to the rest of the world, and how it fails.
 
-use eraft::actors::group::event::Lead;
+use eraft::actors::group::event::{Lead, Proposed};
 use eraft::ids::{GroupId, NodeId};
 use eraft::net::message::{Answer, SnapshotFrame, UnitId};
 use eraft::raft::{Entry, Message, SnapshotMeta, SnapshotNeeded};
@@ -57,6 +57,12 @@ pub(crate) struct Output {
     pub(crate) frames: Vec<(NodeId, SnapshotFrame)>,
     /// A snapshot is installed here.
     pub(crate) installed: Vec<(GroupId, SnapshotMeta)>,
+    /// Units of reads that rest on a lease.
+    pub(crate) leased: u64,
+    /// Who owns something else now, or moves something else.
+    pub(crate) holdings: Vec<GroupId>,
+    /// What became of changes of the membership that were asked for.
+    pub(crate) changes: Vec<Proposed>,
 }
 
 impl Output {
@@ -70,5 +76,8 @@ impl Output {
         self.snapshots.append(&mut other.snapshots);
         self.frames.append(&mut other.frames);
         self.installed.append(&mut other.installed);
+        self.leased += other.leased;
+        self.holdings.append(&mut other.holdings);
+        self.changes.append(&mut other.changes);
     }
 }

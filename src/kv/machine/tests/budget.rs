@@ -13,7 +13,7 @@ fn replica() -> Replica {
     let mut rows = MemoryRows::default();
     let genesis = Genesis { value_bytes_max: LARGE as u64, ..genesis(0..crate::limits::BUCKETS) };
     let machine = Machine::create(GROUP, GENERATION, &mut rows, &genesis);
-    let mut replica = Replica { rows, machine, time: START };
+    let mut replica = Replica { group: GROUP, rows, machine, time: START };
     let grow = Command::SetRange { key: b("large"), offset: LARGE as u64 - 1, value: b("x") };
     assert_eq!(replica.run(grow), Reply::Integer(LARGE as i64));
     replica

@@ -1,6 +1,7 @@
-use super::{Replica, b, bulk, del, error, get, pttl, set, set_for};
+use super::{Replica, b, bulk, del, error, flushed, get, pttl, set, set_for};
 use crate::ids::{Bucket, Epoch};
 use crate::kv::{Command, Describe, Reply};
+use crate::limits::BUCKETS;
 use crate::shard::bucket_of;
 
 fn rename(from: &str, to: &str, if_absent: bool) -> Command {
@@ -121,7 +122,7 @@ fn a_flush_forgets_all_keys_and_looks_at_none() {
         replica.run(set_for(&format!("k{number}"), "v", 1_000));
     }
     let reads = (replica.rows.gets.get(), replica.rows.ranges.get());
-    assert_eq!(replica.run(Command::Flush), Reply::Ok);
+    assert_eq!(replica.run(Command::Flush), flushed(0, BUCKETS - 1));
     assert_eq!((replica.rows.gets.get(), replica.rows.ranges.get()), reads);
     assert_eq!(replica.run(Command::DbSize), Reply::Integer(0));
     assert_eq!(replica.machine.stats().bytes, 0);

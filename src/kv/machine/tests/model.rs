@@ -1,25 +1,16 @@
 //! Random commands against a model that is a plain map, with replicas that restart beside it.
 
-use super::{Replica, b};
+use super::{Dice, Replica, b, flushed};
 use crate::ids::Bucket;
 use crate::kv::{
     Command, Condition, Deadline, ExpireCondition, Expiry, GetExpiry, Reply, TtlUnit, number,
 };
+use crate::limits::BUCKETS;
 use crate::shard::bucket_of;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-/// A small generator of numbers (xorshift).
-struct Dice(u64);
-
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-
     fn flip(&mut self) -> bool {
         self.below(2) == 0
     }
@@ -255,7 +246,7 @@ impl Model {
             }
             Command::Flush => {
                 self.keys.clear();
-                Reply::Ok
+                flushed(0, BUCKETS - 1)
             }
             Command::Ttl { .. } => Reply::Integer(match (held, life) {
                 (None, _) => -2,
@@ -293,7 +284,7 @@ impl Model {
 #[test]
 fn random_commands_do_what_a_map_would() {
     for seed in 1..=12 {
-        let mut dice = Dice(seed * 0x9e37_79b9_7f4a_7c15);
+        let mut dice = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
         let mut replica = Replica::new();
         let mut twin = Replica::new();
         let mut model = Model::default();

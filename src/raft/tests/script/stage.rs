@@ -2,10 +2,10 @@
 
 use super::super::cluster::Cluster;
 use super::view::{View, members, peers};
-use crate::ids::{Index, NodeId};
+use crate::ids::{Era, Incarnation, Index, NodeId};
 use crate::raft::{
     Change, ChangeKind, Config, EntryKind, Lease, Membership, MembershipChange, Message,
-    ReadContext, Transition,
+    ReadContext, Secretary, Transition,
 };
 use bytes::Bytes;
 use goldenscript::{ArgumentConsumer, Command};
@@ -72,6 +72,24 @@ impl Stage {
                 "silence" => self.cut(&mut arguments, false)?,
                 "isolate" => cluster.isolate(number(&mut arguments)?),
                 "heal" => cluster.heal(),
+                "observers" => {
+                    let ids = nodes(&mut arguments)?;
+                    self.cluster()?.observe(&ids);
+                }
+                "secretaries" => {
+                    let ids = nodes(&mut arguments)?;
+                    self.cluster()?.employ(&ids);
+                }
+                "lose" => {
+                    for id in nodes(&mut arguments)? {
+                        self.cluster()?.secretaries.remove(&id).ok_or("no such secretary")?;
+                    }
+                }
+                "return" => {
+                    for id in nodes(&mut arguments)? {
+                        self.cluster()?.secretaries.insert(id, Secretary::new(id));
+                    }
+                }
                 "snapshot" => {
                     let arrives = match arguments.next_pos() {
                         Some("arrives") | None => true,
@@ -113,6 +131,18 @@ impl Stage {
                 let to = node(arguments.next_pos().ok_or("to whom?")?)?;
                 self.raft(&text)?.transfer_leader(to)?;
             }
+            "wipe" => {
+                let cluster = self.cluster()?;
+                cluster.crash(id, 0);
+                cluster.add(id, super::super::disk::Disk::default());
+                self.views.remove(&id);
+                self.applied.remove(&id);
+            }
+            "decree" => {
+                let era = Era { number: number(arguments)?, mark: 0 };
+                self.cluster()?.decree(id, era)?;
+                self.views.remove(&id);
+            }
             "forget-leader" => {
                 self.raft(&text)?.forget_leader().map_err(|error| format!("{error}"))?
             }
@@ -132,6 +162,14 @@ impl Stage {
                 }
             }
             "wake" => self.raft(&text)?.wake(),
+            "unfit" => {
+                let unfit = nodes(arguments)?;
+                self.raft(&text)?.set_unfit(unfit);
+            }
+            "leader-lost" => {
+                let ticks = number(arguments)?;
+                self.raft(&text)?.leader_lost(ticks);
+            }
             "returned" => {
                 let peer = node(arguments.next_pos().ok_or("which peer?")?)?;
                 self.raft(&text)?.peer_returned(peer);
@@ -320,6 +358,9 @@ impl Stage {
         for line in cluster.sent() {
             writeln!(self.out, "{line}")?;
         }
+        for error in cluster.secretary_errors.drain(..) {
+            writeln!(self.out, "a secretary refuses: {error}")?;
+        }
         for (&id, replica) in &mut cluster.replicas {
             for error in replica.errors.drain(..) {
                 writeln!(self.out, "{id} refuses: {error}")?;
@@ -370,6 +411,14 @@ impl Stage {
     }
 }
 
+fn nodes(arguments: &mut ArgumentConsumer<'_>) -> Result<Vec<NodeId>, Box<dyn Error>> {
+    let mut ids = Vec::new();
+    while let Some(text) = arguments.next_pos() {
+        ids.push(node(text)?);
+    }
+    Ok(ids)
+}
+
 fn number(arguments: &mut ArgumentConsumer<'_>) -> Result<u32, Box<dyn Error>> {
     Ok(arguments.next_pos().ok_or("how many, or which?")?.parse()?)
 }
@@ -378,7 +427,7 @@ fn node(text: &str) -> Result<NodeId, Box<dyn Error>> {
     Ok(NodeId(text.parse().map_err(|_| format!("{text} is no replica"))?))
 }
 
-/// `voter=4 learner=5 remove=1`, in order, and `by=auto|implicit|explicit`; nothing leaves a joint
+/// `voter=4 learner=5/7 remove=1` (5 with its disk 7), in order, and `by=auto|implicit|explicit`; nothing leaves a joint
 /// configuration.
 fn change(arguments: &mut ArgumentConsumer<'_>) -> Result<MembershipChange, Box<dyn Error>> {
     let mut change = MembershipChange::leave();
@@ -398,7 +447,11 @@ fn change(arguments: &mut ArgumentConsumer<'_>) -> Result<MembershipChange, Box<
             }
             other => return Err(format!("nobody becomes a {other}").into()),
         };
-        change.changes.push(Change { kind, id: node(value)? });
+        let (id, disk) = match value.split_once('/') {
+            Some((id, disk)) => (id, Some(Incarnation(disk.parse()?))),
+            None => (value, None),
+        };
+        change.changes.push(Change { kind, id: node(id)?, disk });
     }
     Ok(change)
 }

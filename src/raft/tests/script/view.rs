@@ -83,6 +83,12 @@ pub(super) fn members(membership: &Membership) -> String {
             let _ = write!(text, ", {name} {}", list(ids));
         }
     }
+    for (node, disk) in &membership.disks {
+        let _ = write!(text, ", {node} on {disk}");
+    }
+    if membership.era.number > 0 {
+        let _ = write!(text, ", {}", membership.era);
+    }
     if membership.auto_leave {
         text.push_str(", leaves by itself");
     }
@@ -99,7 +105,8 @@ pub(super) fn peers(status: &Status, out: &mut String) {
         };
         let _ = write!(out, "{} {state} match {} next {}", peer.id, peer.matched, peer.next);
         for (word, holds) in [
-            ("learner", peer.learner),
+            ("observer", peer.observer),
+            ("learner", peer.learner && !peer.observer),
             ("paused", peer.paused),
             ("window full", peer.window_full),
             ("silent", !peer.active),
@@ -108,6 +115,13 @@ pub(super) fn peers(status: &Status, out: &mut String) {
                 let _ = write!(out, " {word}");
             }
         }
+        if let Some(by) = peer.relayed_by {
+            let _ = write!(out, " by {by}");
+        }
         let _ = writeln!(out, " inflight {}", peer.inflight);
+    }
+    for secretary in &status.secretaries {
+        let state = if secretary.present { "present" } else { "absent" };
+        let _ = writeln!(out, "{} secretary {state}", secretary.id);
     }
 }

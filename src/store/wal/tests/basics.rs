@@ -2,7 +2,8 @@
 
 use super::model::{DIR, Model, SMALL, Work, append, entry, hard, identity, meta, open, write};
 use crate::ids::{ClusterId, GroupId, Incarnation, Index, NodeId, Term};
-use crate::raft::Membership;
+use crate::limits;
+use crate::raft::{Entry, EntryKind, Membership};
 use crate::store::disk::{Crash, SimDisk};
 use crate::store::wal::{
     Damage, Log, LogError, LogIdentity, LogOp, LogWrite, OpenError, ReadError,
@@ -37,6 +38,24 @@ fn what_is_written_is_there_after_a_power_cut() {
     let group = &recovered.groups[&GroupId(1)];
     assert_eq!(group.terms, [(Index(1), Term(2)), (Index(4), Term(3))]);
     assert_eq!(group.last, Index(4));
+}
+
+#[test]
+fn the_tail_reaches_back_to_changes_that_the_state_does_not_have() {
+    let mut log = open(&SimDisk::new()).0;
+    let half = limits::LOG_TAIL_BYTES_MAX / 2;
+    for index in 1..=6 {
+        let kind = if index == 2 { EntryKind::Membership } else { EntryKind::Normal };
+        log.write(&[append(1, vec![Entry { kind, ..entry(index, 1, half) }])]).expect("writes");
+    }
+    let first = |applied: u64| {
+        let found = log.recover_group(GroupId(1), Index(applied)).expect("reads").expect("lives");
+        assert!(found.tail.windows(2).all(|pair| pair[0].index.next() == pair[1].index));
+        assert_eq!(found.tail.last().map(|entry| entry.index), Some(Index(6)));
+        found.tail[0].index.0
+    };
+    assert_eq!((first(0), first(1)), (2, 2));
+    assert!(first(2) > 4, "what was applied is not needed");
 }
 
 #[test]
@@ -122,7 +141,7 @@ fn writes_that_make_no_sense_are_refused_and_change_nothing() {
     for bad in bad {
         let good = append(3, vec![entry(1, 1, 1)]);
         assert!(matches!(log.write(&[good, bad]), Err(LogError::Misuse { .. })));
-        assert!(log.recover_group(GroupId(3)).expect("reads").is_none());
+        assert!(log.recover_group(GroupId(3), Index(0)).expect("reads").is_none());
     }
     log.write(&[append(1, vec![entry(10, 1, 1)])]).expect("still takes what makes sense");
 }

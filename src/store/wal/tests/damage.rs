@@ -1,10 +1,10 @@
 //! A disk that forgets or changes what it had taken: never a silent loss, and never a wrong entry.
 
 use super::model::{DIR, Model, append, entry, hard, identity, meta, write};
-use crate::ids::{GroupId, Index};
+use crate::ids::{GroupId, Incarnation, Index};
 use crate::raft::Membership;
 use crate::store::disk::{Disk, File, SimDisk};
-use crate::store::wal::{Damage, Log, LogOp, LogOptions, LogWrite, Recovered};
+use crate::store::wal::{Damage, Log, LogOp, LogOptions, LogWrite, Recovered, Standing};
 use std::collections::BTreeSet;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
@@ -192,4 +192,140 @@ fn damage_names_the_group_and_stays_until_it_is_dead() {
     log.write(&[LogWrite { op: Some(LogOp::Dead), ..write(2) }]).expect("writes");
     drop(log);
     assert_eq!(open(&disk).1.damage, Damage::None);
+}
+
+/// Flips a byte of the large entry of group 2, in its batch's header, so that nobody knows whose it was.
+fn lose_a_batch(disk: &SimDisk) {
+    let wanted = entry(1, 1, 5000);
+    for path in files(disk) {
+        let file = disk.open(&path).expect("opens");
+        let mut bytes = vec![0; file.length().expect("length") as usize];
+        file.read_exact_at(&mut bytes, 0).expect("reads");
+        if let Some(at) = bytes.windows(5000).position(|window| *window == wanted.data[..]) {
+            return disk.flip(&path, at as u64 / 4096 * 4096 + 8, 1).expect("flips");
+        }
+    }
+    panic!("it is somewhere");
+}
+
+fn standing(log: &Log<SimDisk>, group: u32) -> Standing {
+    log.standing(GroupId(group)).0
+}
+
+#[test]
+fn what_nobody_knows_the_loser_of_is_over_when_all_have_begun_anew() {
+    let (disk, _) = small_log(99, true);
+    let log = open(&disk).0;
+    assert_eq!([1, 2, 3, 9].map(|group| standing(&log, group)), {
+        use Standing::{Alive, Dead, Unknown};
+        [Alive, Alive, Dead, Unknown]
+    });
+    drop(log);
+    lose_a_batch(&disk);
+    let (mut log, recovered) = open(&disk);
+    assert_eq!(recovered.damage, Damage::All);
+    assert_eq!([1, 2, 9].map(|group| standing(&log, group)), [Standing::Damaged; 3]);
+    assert_eq!(standing(&log, 3), Standing::Dead);
+
+    let anew = |group| {
+        let ops =
+            [LogOp::Dead, LogOp::Born(Membership::default()), LogOp::Identity(Incarnation(5))];
+        ops.map(|op| LogWrite { op: Some(op), ..write(group) })
+    };
+    log.write(&anew(1)).expect("writes");
+    assert!(!log.mend().expect("it can be asked"), "group 2 is not born anew");
+    for _ in 0..3 {
+        drop(log);
+        let opened = open(&disk);
+        assert_eq!(opened.1.damage, Damage::All);
+        log = opened.0;
+        assert_eq!(log.standing(GroupId(1)), (Standing::Alive, Some(Incarnation(5))));
+        assert_eq!([2, 9].map(|group| standing(&log, group)), [Standing::Damaged; 2]);
+    }
+    log.write(&anew(2)).expect("writes");
+    log.write(&anew(9)).expect("writes");
+    assert!(log.mend().expect("writes"));
+    for _ in 0..3 {
+        drop(log);
+        let opened = open(&disk);
+        assert_eq!(opened.1.damage, Damage::None);
+        log = opened.0;
+        assert_eq!([1, 2, 9].map(|group| standing(&log, group)), [Standing::Alive; 3]);
+        // It may have lived here: whoever is born under its name is somebody else.
+        assert_eq!(standing(&log, 8), Standing::Dead);
+    }
+    // The damaged segments are used again, and it is not forgotten that they were there.
+    for index in 1..120 {
+        log.write(&[append(1, vec![entry(index, 2, 3000)])]).expect("writes");
+        log.write(&[LogWrite { op: Some(LogOp::Compacted(meta(index, 2))), ..write(1) }])
+            .expect("writes");
+        log.maintain().expect("maintains");
+    }
+    assert!(files(&disk).len() <= 10, "{} files", files(&disk).len());
+    drop(log);
+    let (log, recovered) = open(&disk);
+    assert_eq!((recovered.damage, standing(&log, 8)), (Damage::None, Standing::Dead));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_put_aside_when_the_log_is_whole_again() {
+    let (disk, _) = small_log(99, true);
+    let all = files(&disk);
+    let first = all.first().expect("a segment");
+    for copy in [0, 512] {
+        disk.flip(first, copy + 40, 1).expect("flips");
+    }
+    let (mut log, recovered) = open(&disk);
+    assert_eq!(recovered.damage, Damage::All);
+    for group in [1, 2] {
+        let anew = [LogOp::Dead, LogOp::Born(Membership::default())];
+        log.write(&anew.map(|op| LogWrite { op: Some(op), ..write(group) })).expect("writes");
+    }
+    assert!(log.mend().expect("writes"));
+    for index in 1..120 {
+        log.write(&[append(1, vec![entry(index, 2, 3000)])]).expect("writes");
+        log.write(&[LogWrite { op: Some(LogOp::Compacted(meta(index, 2))), ..write(1) }])
+            .expect("writes");
+        log.maintain().expect("maintains");
+    }
+    drop(log);
+    let (log, recovered) = open(&disk);
+    assert_eq!(recovered.damage, Damage::None);
+    assert_eq!([1, 2, 8].map(|group| standing(&log, group)), {
+        use Standing::{Alive, Dead};
+        [Alive, Alive, Dead]
+    });
+    assert!(files(&disk).iter().any(|path| path.extension().is_some_and(|end| end == "damaged")));
+}
+
+#[test]
+fn damage_after_the_log_was_mended_is_noticed() {
+    let (disk, _) = small_log(99, true);
+    lose_a_batch(&disk);
+    let mut log = open(&disk).0;
+    for group in [1, 2] {
+        let anew = [LogOp::Dead, LogOp::Born(Membership::default())];
+        log.write(&anew.map(|op| LogWrite { op: Some(op), ..write(group) })).expect("writes");
+    }
+    assert!(log.mend().expect("writes"));
+    log.write(&[append(2, vec![entry(1, 1, 5000)])]).expect("writes");
+    log.write(&[append(1, vec![entry(1, 1, 50)])]).expect("writes");
+    log.close().expect("closes");
+    // The newest of the two copies: the older one stands in what was lost before.
+    let wanted = entry(1, 1, 5000);
+    let mut places = Vec::new();
+    for path in files(&disk) {
+        let file = disk.open(&path).expect("opens");
+        let mut bytes = vec![0; file.length().expect("length") as usize];
+        file.read_exact_at(&mut bytes, 0).expect("reads");
+        let found = bytes.windows(5000).enumerate().filter(|(_, w)| **w == wanted.data[..]);
+        places.extend(found.map(|(at, _)| (path.clone(), at as u64)));
+    }
+    let mut verdicts = Vec::new();
+    for (path, at) in places {
+        let disk = disk.killed();
+        disk.flip(&path, at / 4096 * 4096 + 8, 1).expect("flips");
+        verdicts.push(open(&disk).1.damage == Damage::All);
+    }
+    assert!(verdicts.contains(&true), "{verdicts:?}");
 }

@@ -115,9 +115,11 @@ impl Model {
     pub(super) fn of<D: Disk>(log: &Log<D>, recovered: &Recovered) -> Self {
         let mut model = Self { groups: BTreeMap::new(), dead: recovered.dead.clone() };
         for (group, found) in &recovered.groups {
-            let again = log.recover_group(*group).expect("reads").expect("is there");
+            let again = log.recover_group(*group, Index(0)).expect("reads").expect("is there");
             assert_eq!(&again, found);
-            let RecoveredGroup { hard_state, base, terms, last, tail } = found.clone();
+            let RecoveredGroup { hard_state, identity, left_behind, base, terms, last, tail } =
+                found.clone();
+            assert_eq!((identity, left_behind), (None, None), "nobody wrote one");
             let mut entries: Vec<Entry> = Vec::new();
             while base.index.0 + (entries.len() as u64) < last.0 {
                 let from = Index(base.index.0 + entries.len() as u64 + 1);

@@ -155,7 +155,8 @@ fn the_thread_does_all_in_order_and_joins_what_came_meanwhile() {
         if number == 60 {
             let seen = Arc::clone(&seen);
             let look = move |log: &mut Log<SimDisk>| {
-                let found = log.recover_group(GroupId(1)).expect("reads").expect("is there");
+                let found =
+                    log.recover_group(GroupId(1), Index(0)).expect("reads").expect("is there");
                 seen.lock().expect("not poisoned").push(found.last);
             };
             handle.call(Box::new(look)).expect("open");

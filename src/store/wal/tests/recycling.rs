@@ -2,7 +2,7 @@
 //! over come back.
 
 use super::model::{DIR, Model, SMALL, append, entry, hard, meta, open, write};
-use crate::ids::{GroupId, Index};
+use crate::ids::{Era, GroupId, Incarnation, Index};
 use crate::raft::Membership;
 use crate::store::disk::{Crash, Disk, File, SimDisk};
 use crate::store::wal::{Log, LogOp, LogWrite, ReadError};
@@ -54,6 +54,36 @@ fn a_quiet_group_outlives_the_segments_that_it_was_written_to() {
     assert!(log.shared.look().segments.keys().next() > Some(&10));
     let (log, recovered) = open(&disk.crash(Crash::Drop));
     assert_eq!(Model::of(&log, &recovered), model);
+}
+
+#[test]
+fn who_a_replica_is_lasts_until_it_dies() {
+    let era = |number| Era { number, mark: 3 };
+    let (disk, mut model) = (SimDisk::new(), Model::default());
+    let mut log = open(&disk).0;
+    let reborn = [
+        LogWrite { op: Some(LogOp::Dead), ..write(5) },
+        LogWrite { op: Some(LogOp::Born(Membership::default())), ..write(5) },
+        LogWrite { op: Some(LogOp::Identity(Incarnation(77))), ..write(5) },
+        LogWrite { op: Some(LogOp::Born(Membership::default())), ..write(6) },
+        LogWrite { op: Some(LogOp::Identity(Incarnation(78))), ..write(6) },
+        LogWrite { op: Some(LogOp::LeftBehind(era(2))), ..write(5) },
+        LogWrite { op: Some(LogOp::LeftBehind(era(1))), ..write(5) },
+        LogWrite { op: Some(LogOp::LeftBehind(era(1))), ..write(6) },
+    ];
+    log.write(&reborn).expect("writes");
+    log.write(&[LogWrite { op: Some(LogOp::Dead), ..write(6) }]).expect("writes");
+    log.write(&[LogWrite { op: Some(LogOp::Born(Membership::default())), ..write(6) }])
+        .expect("writes");
+    churn(&mut log, &mut model, 1, 200);
+    assert!(log.shared.look().segments.keys().next() > Some(&10), "all was copied often");
+    let (_, recovered) = open(&disk.crash(Crash::Drop));
+    let found = |group| {
+        let found = &recovered.groups[&GroupId(group)];
+        (found.identity, found.left_behind)
+    };
+    assert_eq!(found(5), (Some(Incarnation(77)), Some(era(2))));
+    assert_eq!(found(6), (None, None));
 }
 
 #[test]

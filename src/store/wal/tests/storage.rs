@@ -50,7 +50,7 @@ impl Storage for OneOfMany {
     }
 
     fn restore(&self) -> io::Result<Restored> {
-        let group = self.log.recover_group(GROUP).map_err(other)?.ok_or("it was born");
+        let group = self.log.recover_group(GROUP, Index(0)).map_err(other)?.ok_or("it was born");
         let group = group.map_err(other)?;
         Ok(Restored {
             hard_state: group.hard_state,

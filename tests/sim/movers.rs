@@ -1,0 +1,156 @@
+//! The config table, and what an operator wishes of it: buckets that go to and fro between the groups. The
+//! table is edited by the code that ships; only its group is not here: it is always there, and its versions
+//! reach the nodes late, out of order, or never.
+
+use super::cluster::hash_tag;
+use super::coverage::Kind;
+use super::swarm::GROUPS;
+use super::world::{Happening, World};
+use eraft::ids::{Bucket, ClusterId, GroupId, NodeId};
+use eraft::shard::{
+    Actual, BucketRange, ConfigCommand, FIRST_EPOCH, Founder, InitPlan, NodeInfo, Owner,
+    OwnerClaim, Owners, Pair, ReplicatedLimits, Table, bucket_of,
+};
+use std::sync::Arc;
+
+/// A version reaches a node after at most so long, microseconds.
+const NEWS_LATE: u64 = 700_000;
+/// Rates that moves may be bound to, bytes per second.
+const RATES: [Option<u64>; 3] = [None, None, Some(20_000)];
+
+/// See the module's first lines.
+#[derive(Debug, Default)]
+pub(crate) struct Movers {
+    /// The newest version. None: in this seed nothing moves.
+    table: Option<Arc<Table>>,
+}
+
+/// The bucket in which the clients that begin at a group have their keys.
+pub(crate) fn home_of(group: GroupId) -> Bucket {
+    bucket_of(hash_tag(group).as_bytes())
+}
+
+impl Movers {
+    /// For a cluster of these nodes.
+    pub(crate) fn new(nodes: &[NodeId]) -> Self {
+        let founder = |id: &NodeId| Founder {
+            node: *id,
+            info: NodeInfo {
+                incarnation: eraft::ids::Incarnation(1),
+                quic: format!("{id}:1"),
+                redis: format!("{id}:2"),
+                cluster_port: format!("{id}:3"),
+                http: format!("{id}:4"),
+                zone: None,
+            },
+        };
+        let plan = InitPlan {
+            cluster: ClusterId([7; 16]),
+            hash_key: [9; 16],
+            founders: nodes.iter().map(founder).collect(),
+            data_groups: u32::try_from(GROUPS.len()).expect("few groups"),
+            replication: u32::try_from(nodes.len()).expect("few nodes"),
+            limits: ReplicatedLimits::default(),
+        };
+        let mut table = Table::found(&plan).expect("a plan that makes sense");
+        table.owners = Owners::none();
+        for group in GROUPS {
+            let actual = Some(Actual { group, epoch: FIRST_EPOCH });
+            table.owners.set(range_of(group), Owner { desired: Some(group), actual });
+        }
+        Self { table: Some(Arc::new(table)) }
+    }
+
+    /// The newest version, if anything moves at all.
+    pub(crate) fn table(&self) -> Option<&Arc<Table>> {
+        self.table.as_ref()
+    }
+}
+
+fn range_of(group: GroupId) -> BucketRange {
+    BucketRange { first: home_of(group), last: home_of(group) }
+}
+
+impl World {
+    /// The operator looks at the table now and then.
+    pub(crate) fn plan_wish(&mut self) {
+        if let Some(pause) = self.swarm.wishes {
+            let after = self.wishes.between(pause / 4, 2 * pause);
+            self.plan(after, Happening::Wish);
+        }
+    }
+
+    /// The operator has another wish.
+    pub(crate) fn wish(&mut self) {
+        let Some(table) = self.movers.table.clone() else { return };
+        let pair = Pair { from: None, to: None };
+        let command = match self.wishes.below(16) {
+            0 => ConfigCommand::PauseMoves(pair),
+            1..=3 => ConfigCommand::ResumeMoves(pair),
+            4 | 5 => ConfigCommand::CancelMoves(pair),
+            6 => ConfigCommand::SetMoveRate(self.wishes.pick(&RATES)),
+            _ => {
+                let of = self.wishes.pick(&GROUPS);
+                let to = self.wishes.pick(&GROUPS);
+                ConfigCommand::Move { ranges: vec![range_of(of)], to, planned_on: table.version }
+            }
+        };
+        if matches!(command, ConfigCommand::CancelMoves(_)) && !table.pending().is_empty() {
+            self.coverage.count(Kind::MovesCanceled);
+        }
+        self.change_table(&command);
+    }
+
+    /// Nothing stands still any more.
+    pub(crate) fn let_all_move(&mut self) {
+        self.change_table(&ConfigCommand::ResumeMoves(Pair { from: None, to: None }));
+        self.change_table(&ConfigCommand::SetMoveRate(None));
+    }
+
+    /// A node's report of who owns what has reached the config group.
+    pub(crate) fn reported(&mut self, claims: Vec<OwnerClaim>) {
+        self.change_table(&ConfigCommand::OwnerReport(claims));
+    }
+
+    fn change_table(&mut self, command: &ConfigCommand) {
+        let Some(before) = self.movers.table.clone() else { return };
+        let Ok(after) = before.after(command) else { return };
+        if after == *before {
+            return;
+        }
+        self.note(|| format!("table {}: {command:?}", after.version), &[11, after.version.0 as u8]);
+        self.movers.table = Some(Arc::new(after));
+        for id in self.swarm.shape.nodes.clone() {
+            self.send_table(id);
+        }
+    }
+
+    /// The newest table is on its way to a node.
+    pub(crate) fn send_table(&mut self, id: NodeId) {
+        let Some(table) = self.movers.table.clone() else { return };
+        let after = self.wishes.below(NEWS_LATE);
+        self.plan(after, Happening::News(id, table));
+    }
+
+    /// A table reaches a node, which may know a newer one.
+    pub(crate) fn news(&mut self, id: NodeId, table: Arc<Table>) {
+        let node = self.node_mut(id);
+        if node.process.is_some()
+            && node.table.as_ref().is_none_or(|old| old.stamp() < table.stamp())
+        {
+            node.table = Some(table);
+            self.look_after_moves(id);
+        }
+    }
+
+    /// Whether every bucket is where it should be, and nobody has anything left to do about it.
+    pub(crate) fn nothing_moves(&self) -> bool {
+        let Some(table) = self.movers.table.as_ref() else { return true };
+        table.pending().is_empty()
+            && GROUPS.into_iter().all(|group| {
+                let led =
+                    self.leader(group).and_then(|(leader, _)| self.node(leader).holdings(group));
+                led.is_some_and(|holdings| holdings.moves.is_empty())
+            })
+    }
+}
