@@ -1,7 +1,7 @@
 //! The GC worker: keeps what is stored in bounds. It has the state persisted, so that logs may forget;
 //! has the space of forgotten rows given back; and watches the disk's free space.
 
-use crate::actors::apply::{ApplyCommand, ApplyInbox};
+use crate::actors::apply::{ApplyCommand, ApplyInbox, Forgotten};
 use crate::actors::group::event::Event;
 use crate::actors::metrics;
 use crate::actors::process;
@@ -22,8 +22,15 @@ const STEP: Duration = Duration::from_secs(1);
 /// Between two persists while something is written, milliseconds. What is not persisted is replayed
 /// from the log after a crash.
 const PERSIST_MILLIS: u64 = 3_000;
-/// Between two reclaims, milliseconds.
+/// Between two reclaims, milliseconds. Each rewrites tables that are mostly alive, and whoever waits for
+/// the disk meanwhile waits longer; so it has to be worth its while.
 const RECLAIM_MILLIS: u64 = 20_000;
+/// It is worth it from so many forgotten bytes on, and this share of what is alive.
+const RECLAIM_BYTES: u64 = 64 * 1024 * 1024;
+const RECLAIM_SHARE: u64 = 8;
+/// Where so little is alive that a reclaim costs little, less is given back after this time as well.
+const RECLAIM_LITTLE_BYTES: u64 = 256 * 1024 * 1024;
+const RECLAIM_LITTLE_MILLIS: u64 = 15 * 60_000;
 /// The disk counts as roomy again this far above the watermark, bytes.
 const ROOMY_BYTES: u64 = limits::DISK_LOW_BYTES + limits::DISK_LOW_BYTES / 4;
 
@@ -32,7 +39,7 @@ const ROOMY_BYTES: u64 = limits::DISK_LOW_BYTES + limits::DISK_LOW_BYTES / 4;
 pub(super) struct Gc {
     persisted_work: u64,
     persisted_at: MonoMillis,
-    reclaimed_work: u64,
+    reclaimed: Forgotten,
     reclaimed_at: MonoMillis,
     low: bool,
 }
@@ -44,8 +51,10 @@ pub(super) struct Seen {
     pub now: MonoMillis,
     /// A number that grows with everything applied.
     pub work: u64,
-    /// A number that grows with every prefix forgotten.
-    pub forgotten: u64,
+    /// What was forgotten so far.
+    pub forgotten: Forgotten,
+    /// Bytes of keys and values that are alive.
+    pub living: u64,
     /// Free bytes on the disk.
     pub free: u64,
 }
@@ -76,14 +85,24 @@ impl Gc {
             self.persisted_at = seen.now;
             steps.push(GcStep::Persist);
         }
-        if seen.forgotten != self.reclaimed_work
-            && (seen.now.since(self.reclaimed_at) >= RECLAIM_MILLIS || low)
-        {
-            self.reclaimed_work = seen.forgotten;
+        if self.should_reclaim(&seen) {
+            self.reclaimed = seen.forgotten;
             self.reclaimed_at = seen.now;
             steps.push(GcStep::Reclaim);
         }
         steps
+    }
+
+    fn should_reclaim(&self, seen: &Seen) -> bool {
+        let waited = seen.now.since(self.reclaimed_at);
+        let bytes = seen.forgotten.bytes - self.reclaimed.bytes;
+        let much = bytes >= RECLAIM_BYTES.max(seen.living / RECLAIM_SHARE);
+        let costs_little = seen.living <= RECLAIM_LITTLE_BYTES;
+        seen.forgotten.times > self.reclaimed.times
+            && (self.low
+                || waited >= RECLAIM_MILLIS
+                    && (much || seen.forgotten.groups > self.reclaimed.groups)
+                || waited >= RECLAIM_LITTLE_MILLIS && costs_little)
     }
 }
 
@@ -123,7 +142,8 @@ impl GcWorker {
         let seen = Seen {
             now: shared.mono(),
             work: shared.work.load(Relaxed),
-            forgotten: self.seed.live.changes(),
+            forgotten: self.seed.live.so_far(),
+            living: shared.boards().values().map(|board| board.stats().bytes).sum(),
             free,
         };
         for step in self.gc.step(seen) {
@@ -184,7 +204,30 @@ mod tests {
     use super::*;
 
     fn seen(now: u64, work: u64, free: u64) -> Seen {
-        Seen { now: MonoMillis(now), work, forgotten: 0, free }
+        let (forgotten, living) = (Forgotten::default(), 0);
+        Seen { now: MonoMillis(now), work, forgotten, living, free }
+    }
+
+    #[test]
+    fn space_is_given_back_when_that_is_worth_a_rewrite() {
+        const MIB: u64 = 1024 * 1024;
+        let mut gc = Gc::default();
+        let mut now = 0;
+        let mut step = |millis, (groups, mib), living, free| {
+            now += millis;
+            let forgotten = Forgotten { times: groups + mib, groups, bytes: mib * MIB };
+            gc.step(Seen { now: MonoMillis(now), work: 0, forgotten, living: living * MIB, free })
+        };
+        assert_eq!(step(60_000, (0, 63), 0, u64::MAX), []);
+        assert_eq!(step(1, (0, 64), 0, u64::MAX), [GcStep::Reclaim]);
+        assert_eq!(step(20_000, (0, 164), 1_000, u64::MAX), [], "an eighth of 1,000 is more");
+        assert_eq!(step(1, (1, 164), 1_000, u64::MAX), [GcStep::Reclaim], "a group is gone");
+        assert_eq!(step(1_000_000, (1, 165), 257, u64::MAX), [], "too much for too little");
+        assert_eq!(step(1, (1, 165), 256, u64::MAX), [GcStep::Reclaim], "in the end");
+        assert_eq!(step(1_000_000, (1, 165), 256, u64::MAX), [], "nothing new");
+        let low = limits::DISK_LOW_BYTES - 1;
+        let both = [GcStep::DiskLow(true), GcStep::Reclaim];
+        assert_eq!(step(1, (1, 166), 1_000, low), both, "every byte counts");
     }
 
     #[test]

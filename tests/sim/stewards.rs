@@ -209,10 +209,7 @@ impl World {
         self.tasks.last_unit += 1;
         let unit = Unit { id: UnitId(FIRST_UNIT + self.tasks.last_unit), group: target, work };
         self.tasks.units.insert(unit.id, (by, group, number, task));
-        // What is proposed to the own group does not travel.
-        if target != group {
-            self.perhaps_stray(to, &unit);
-        }
+        self.perhaps_stray(to, &unit);
         if to == by {
             let Some(process) = &mut self.node_mut(by).process else { return };
             if process.driver(target).is_none() {

@@ -9,7 +9,6 @@ use crate::actors::supervision::guarded;
 #[cfg(feature = "controls")]
 use crate::controls;
 use crate::ids::{Generation, GroupId, Index};
-use crate::kv::migration::LiveMarks;
 use crate::limits;
 use crate::net::message::{Answer, Outcome, Refusal};
 use crate::raft::{Entry, EntryKind, Membership, MembershipChange, SnapshotMeta};
@@ -553,13 +552,8 @@ impl<S: ApplySink> Applier<S> {
                 AfterFreeze::Reset(group, rows, reply) => {
                     self.resetting.push((self.last_token + 1, reply));
                     self.persist(None);
-                    let life = GroupLife {
-                        generation: rows,
-                        epochs: Vec::new(),
-                        marks: LiveMarks::default(),
-                    };
                     if let Some((_, lives)) = self.lives.back_mut() {
-                        lives.push((group, life));
+                        lives.push((group, GroupLife::of_nothing(rows)));
                     }
                 }
             }
@@ -620,7 +614,7 @@ impl<S: ApplySink> Applier<S> {
             std::mem::take(&mut self.resetting).into_iter().partition(|one| one.0 <= token);
         self.resetting = waiting;
         for (_, reply) in done_resets {
-            self.live.count_forgotten();
+            self.live.group_forgotten();
             reply(Ok(()));
         }
         for (_, installing) in done {

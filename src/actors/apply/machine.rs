@@ -5,7 +5,6 @@ use super::live::GroupLife;
 use crate::actors::group::event::Applied;
 use crate::codec;
 use crate::ids::{Generation, GroupId, Index};
-use crate::kv::migration::LiveMarks;
 use crate::kv::{self, Reply, ReplyError};
 use crate::net::message::Work;
 use crate::raft::{Membership, SnapshotMeta};
@@ -174,11 +173,15 @@ impl Machine {
     }
 
     pub(super) fn life(&self, generation: RowGeneration) -> GroupLife {
-        let (epochs, marks) = match self {
-            Self::Config(_) => (Vec::new(), LiveMarks::default()),
-            Self::Keys(machine) => (machine.live_epochs(), machine.live_marks()),
-        };
-        GroupLife { generation, epochs, marks }
+        match self {
+            Self::Config(_) => GroupLife::of_nothing(generation),
+            Self::Keys(machine) => GroupLife {
+                generation,
+                epochs: machine.live_epochs(),
+                marks: machine.live_marks(),
+                forgotten_bytes: machine.forgotten_bytes(),
+            },
+        }
     }
 
     /// Grows with every change of its holdings in this life of the machine.

@@ -16,5 +16,5 @@ mod thread;
 
 pub use applier::Applier;
 pub use command::{ApplyCommand, ApplySink, Birth, Holdings, Opened, Stats};
-pub use live::Live;
+pub use live::{Forgotten, Live};
 pub use thread::{ApplyInbox, ApplyThread};

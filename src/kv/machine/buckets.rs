@@ -96,6 +96,8 @@ pub(super) struct Buckets {
     keys: u64,
     bytes: u64,
     served: u32,
+    /// Bytes of keys and values that were forgotten with their bucket's epoch, in this life.
+    forgotten: u64,
 }
 
 /// A row: neighbouring buckets, and where those of them went that left.
@@ -121,7 +123,7 @@ impl Buckets {
         let keys = served().map(|state| state.keys).sum();
         let bytes = served().map(|state| state.bytes).sum();
         let served = u32::try_from(served().count()).expect("at most 16,384");
-        Self { states, forwards, dirty: BTreeSet::new(), keys, bytes, served }
+        Self { states, forwards, dirty: BTreeSet::new(), keys, bytes, served, forgotten: 0 }
     }
 
     pub(super) fn open(layout: Layout, rows: &impl Rows) -> Result<Self, OpenError> {
@@ -243,12 +245,16 @@ impl Buckets {
     /// Changes a bucket.
     pub(super) fn change(&mut self, bucket: Bucket, change: impl FnOnce(&mut BucketState)) {
         let state = &mut self.states[usize::from(bucket.0)];
+        let before = *state;
         if state.standing.is_served() {
             self.keys -= state.keys;
             self.bytes -= state.bytes;
             self.served -= 1;
         }
         change(state);
+        if state.epoch != before.epoch {
+            self.forgotten += before.bytes;
+        }
         if state.standing.is_served() {
             self.keys += state.keys;
             self.bytes += state.bytes;
@@ -278,6 +284,11 @@ impl Buckets {
             }
         }
         leaving
+    }
+
+    /// Bytes of keys and values that were forgotten with their bucket's epoch, in this life.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// How many keys the served buckets have.

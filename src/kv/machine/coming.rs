@@ -38,6 +38,9 @@ impl Machine {
         if to != self.layout.group || id.source == to || id.source == GroupId::CONFIG {
             return Err(MoveRefusal::Unknown(id));
         }
+        if moves.has_ended(id) {
+            return Err(MoveRefusal::Over(id));
+        }
         if epoch >= EPOCH_MAX {
             return Err(MoveRefusal::Malformed(format!("{epoch} is no likely epoch")));
         }
@@ -258,7 +261,7 @@ impl Machine {
         if incoming.phase == IncomingPhase::Accepted {
             return Err(MoveRefusal::Accepted(id));
         }
-        let gone = self.moves.change().incoming.remove(&id).expect("just seen");
+        let gone = self.moves.change().end(id).expect("just seen");
         for bucket in gone.ranges.buckets() {
             self.buckets.change(bucket, |state| {
                 state.renew(state.next_epoch());
@@ -273,7 +276,7 @@ impl Machine {
         if incoming.phase == IncomingPhase::Coming {
             return Err(MoveRefusal::Incomplete(id));
         }
-        self.moves.change().incoming.remove(&id);
+        self.moves.change().end(id);
         Ok(MoveReply::Done)
     }
 }

@@ -70,10 +70,14 @@ impl Machine {
         Ok(MoveReply::Begun(id, Box::new(outgoing)))
     }
 
-    pub(super) fn hand_off(&mut self, id: MoveId, destination: &Progress) -> Step {
+    pub(super) fn hand_off(
+        &mut self,
+        id: MoveId,
+        destination: &Progress,
+    ) -> Result<Handoff, MoveRefusal> {
         let outgoing = self.leaving(id)?;
         if let OutgoingPhase::HandedOff(handoff) = outgoing.phase {
-            return Ok(MoveReply::HandedOff(handoff));
+            return Ok(handoff);
         }
         if !destination.is_catching_up() {
             return Err(MoveRefusal::Incomplete(id));
@@ -85,7 +89,7 @@ impl Machine {
         let handoff = Handoff { index: self.meta.applied.next(), time: self.meta.time };
         let outgoing = self.moves.change().outgoing.get_mut(&id.number).expect("just seen");
         outgoing.phase = OutgoingPhase::HandedOff(handoff);
-        Ok(MoveReply::HandedOff(handoff))
+        Ok(handoff)
     }
 
     pub(super) fn cancel_move(&mut self, id: MoveId) -> Step {

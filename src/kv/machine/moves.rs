@@ -1,10 +1,13 @@
 //! The steps of moves, told apart; and the row that keeps what is remembered of them.
 
-use super::fault::{DamagedRow, OpenError};
+use super::fault::{DamagedRow, OpenError, PageError};
 use super::layout::Layout;
 use super::state::Machine;
 use crate::codec;
-use crate::kv::migration::{MoveId, MoveRecord, MoveRefusal, MoveReply, Moves, Outgoing};
+use crate::kv::migration::drive::HANDOFF_BYTES;
+use crate::kv::migration::{
+    Handoff, MoveId, MoveRecord, MoveRefusal, MoveReply, Moves, Outgoing, Progress,
+};
 use crate::rows::Rows;
 use bytes::Bytes;
 
@@ -67,7 +70,10 @@ impl Machine {
     ) -> Result<MoveReply, DamagedRow> {
         let step = match record {
             MoveRecord::BeginMove { ranges, to, table } => self.begin_move(ranges, to, table),
-            MoveRecord::Handoff { id, destination } => self.hand_off(id, &destination),
+            MoveRecord::Handoff { id, destination } => match self.hand_off(id, &destination) {
+                Ok(handoff) => self.rest(rows, id, handoff, &destination)?,
+                Err(refusal) => Err(refusal),
+            },
             MoveRecord::Cancel { id } => self.cancel_move(id),
             MoveRecord::Forget { id } => self.forget_move(id),
             MoveRecord::Pull { id, to, ranges, epoch, begun } => {
@@ -81,6 +87,22 @@ impl Machine {
             MoveRecord::Close { id } => self.close(id),
         };
         Ok(step.unwrap_or_else(MoveReply::Refused))
+    }
+
+    /// The answer to a hand-off. Nothing of the move's buckets changes any more, so the rest of the copy can
+    /// be read here and now, and writers need not wait for a look at it.
+    fn rest(
+        &self,
+        rows: &impl Rows,
+        id: MoveId,
+        handoff: Handoff,
+        destination: &Progress,
+    ) -> Result<Step, DamagedRow> {
+        match self.page(rows, id, destination, HANDOFF_BYTES) {
+            Ok(page) => Ok(Ok(MoveReply::HandedOff(handoff, Box::new(page)))),
+            Err(PageError::Refused(refusal)) => Ok(Err(refusal)),
+            Err(PageError::Damaged(row)) => Err(row),
+        }
     }
 
     /// The move away from here of this name.

@@ -293,6 +293,12 @@ impl Machine {
         self.moves.revision()
     }
 
+    /// Bytes of keys and values that were forgotten with their bucket's epoch since this state was opened.
+    #[must_use]
+    pub fn forgotten_bytes(&self) -> u64 {
+        self.buckets.forgotten()
+    }
+
     /// Which marks of changes are alive: data rows that mark changes of other moves are forgotten.
     #[must_use]
     pub fn live_marks(&self) -> LiveMarks {

@@ -2,7 +2,7 @@
 //! nothing, and answers as the first time or that it is over.
 
 use super::id::{MoveId, Ranges};
-use super::item::Item;
+use super::item::{Item, Page};
 use super::progress::Progress;
 use super::state::Outgoing;
 use crate::ids::{Bucket, Epoch, GroupId, Index, TableVersion};
@@ -93,14 +93,14 @@ pub enum MoveRecord {
 }
 
 /// What a record answers; it travels as an encoded reply ([`crate::kv::Reply::encoded`]).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum MoveReply {
     /// It is so, now or since before.
     Done,
     /// The move has this name, and the source remembers this of it.
     Begun(MoveId, Box<Outgoing>),
-    /// The source's ownership has ended.
-    HandedOff(Handoff),
+    /// The source's ownership has ended, and this is the rest of the copy, as much as fits.
+    HandedOff(Handoff, Box<Page>),
     /// Nothing was changed.
     Refused(MoveRefusal),
 }

@@ -72,6 +72,9 @@ pub struct Moves {
     pub(in crate::kv) table: TableVersion,
     pub(in crate::kv) outgoing: BTreeMap<u64, Outgoing>,
     pub(in crate::kv) incoming: BTreeMap<MoveId, Incoming>,
+    /// Of each source, the highest number of a move to this group that is over. Its late steps, and those
+    /// of all before it, must not begin it again.
+    pub(in crate::kv) ended: BTreeMap<GroupId, u64>,
 }
 
 /// Which marks of changes are alive; the rows of all others are forgotten.
@@ -118,6 +121,19 @@ impl Moves {
     #[must_use]
     pub fn is_over(&self, number: u64) -> bool {
         number <= self.last && !self.outgoing.contains_key(&number)
+    }
+
+    /// Whether this move to this group, or a later one from its source, has ended here.
+    #[must_use]
+    pub fn has_ended(&self, id: MoveId) -> bool {
+        self.ended.get(&id.source).is_some_and(|number| id.number <= *number)
+    }
+
+    /// Forgets a move to this group for good.
+    pub(in crate::kv) fn end(&mut self, id: MoveId) -> Option<Incoming> {
+        let ended = self.ended.entry(id.source).or_default();
+        *ended = id.number.max(*ended);
+        self.incoming.remove(&id)
     }
 
     /// Whether nothing is moving.

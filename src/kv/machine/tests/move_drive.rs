@@ -284,7 +284,7 @@ impl World {
         let replies: Vec<_> = replies.iter().map(|reply| reply.decode().unwrap()).collect();
         for (record, reply) in records.iter().zip(&replies) {
             match (record, reply) {
-                (MoveRecord::Handoff { id, .. }, MoveReply::HandedOff(_)) => {
+                (MoveRecord::Handoff { id, .. }, MoveReply::HandedOff(..)) => {
                     self.handed_off.entry(id.to_string()).or_insert(now);
                 }
                 (MoveRecord::Accept { id, .. }, MoveReply::Done) => {
@@ -589,7 +589,7 @@ fn migration_of_all_empty_buckets_takes_few_entries_and_little_time() {
 }
 
 #[test]
-fn a_migration_freezes_its_buckets_for_two_exchanges_and_one_entry() {
+fn a_migration_freezes_its_buckets_for_one_answer_and_one_entry() {
     let mut world = World::new(0, 2);
     for _ in 0..2_000 {
         world.write();
@@ -608,8 +608,8 @@ fn a_migration_freezes_its_buckets_for_two_exchanges_and_one_entry() {
     assert!(world.accepted > 0);
     let worst = world.pauses.iter().max().unwrap();
     println!("{} pauses, the longest {worst} ms", world.pauses.len());
-    // The answer, the look at the rest and its answer, then the entry; each may just have missed a round.
-    assert!(*worst <= 5 * LATENCY + 2, "{:?}", world.pauses);
+    // The answer, then the entry; each may just have missed a round.
+    assert!(*worst <= 3 * LATENCY + 2, "{:?}", world.pauses);
     world.settle();
 }
 

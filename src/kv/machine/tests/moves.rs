@@ -78,7 +78,7 @@ fn copy_all(from: &Replica, to: &mut Replica, id: MoveId) -> usize {
 
 fn hand_off(from: &mut Replica, to: &Replica, id: MoveId) -> Handoff {
     let record = MoveRecord::Handoff { id, destination: progress(to, id) };
-    let MoveReply::HandedOff(handoff) = from.step(&record) else { panic!("not handed off") };
+    let MoveReply::HandedOff(handoff, _) = from.step(&record) else { panic!("not handed off") };
     handoff
 }
 
@@ -330,6 +330,44 @@ fn a_move_that_is_given_up_leaves_nothing_behind() {
     let id = pair.begin(&bucket_ranges("k"));
     pair.finish(id);
     assert_eq!(pair.b.machine.stats().keys, 3);
+}
+
+#[test]
+fn late_copies_of_a_finished_moves_steps_change_nothing() {
+    let mut pair = Pair::new();
+    pair.a.run(set("{k}1", "old"));
+    let ranges = bucket_ranges("k");
+    let table = TableVersion(5);
+    let first = MoveRecord::BeginMove { ranges: ranges.clone(), to: B, table };
+    let MoveReply::Begun(id, outgoing) = pair.a.step(&first) else { panic!("not begun") };
+    let (epoch, begun) = (outgoing.epoch, outgoing.begun);
+    let mut steps = vec![MoveRecord::Pull { id, to: B, ranges, epoch, begun }];
+    assert_eq!(pair.b.step(&steps[0]), MoveReply::Done);
+    loop {
+        let page = page(&pair.a, &pair.b, id, 1_000);
+        if page.becomes == progress(&pair.b, id) {
+            break;
+        }
+        steps.push(chunk(&pair.b, id, page));
+        assert_eq!(pair.b.step(steps.last().unwrap()), MoveReply::Done);
+    }
+    let handoff = hand_off(&mut pair.a, &pair.b, id);
+    steps.push(chunk(&pair.b, id, page(&pair.a, &pair.b, id, 1_000)));
+    assert_eq!(pair.b.step(steps.last().unwrap()), MoveReply::Done);
+    steps.push(MoveRecord::Accept { id, handoff });
+    assert_eq!(pair.b.step(steps.last().unwrap()), MoveReply::Done);
+    assert_eq!(pair.a.step(&MoveRecord::Forget { id }), MoveReply::Done);
+    assert_eq!(pair.b.step(&MoveRecord::Close { id }), MoveReply::Done);
+    // The bucket goes home, and is written there.
+    let back = begin(&mut pair.b, &mut pair.a, &bucket_ranges("k"));
+    finish(&mut pair.b, &mut pair.a, back);
+    assert_eq!(pair.a.run(set("{k}1", "new")), Reply::Ok);
+    assert_eq!(refusal(pair.b.step(&steps[0])), MoveRefusal::Over(id));
+    for late in &steps[1..] {
+        assert_eq!(refusal(pair.b.step(late)), MoveRefusal::Unknown(id));
+    }
+    assert_eq!(pair.b.read(&get("{k}1")), moved("{k}1", A, 3));
+    assert_eq!(pair.b.machine.moves().incoming().count(), 0);
 }
 
 #[test]

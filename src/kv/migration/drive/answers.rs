@@ -76,6 +76,10 @@ impl Migrator {
                     Some([MoveReply::Done]) => giver.begin_backoff.clear(),
                     _ => giver.begin_backoff.failed(now),
                 }
+                if let Some([MoveReply::Refused(MoveRefusal::Over(id))]) = replies.as_deref() {
+                    // A later one has come and gone meanwhile: it can only begin anew.
+                    self.ask(now, source, About::Stray, MoveAsk::Cancel { id: *id }, (0, 0));
+                }
             }
             Entry::Move(id) => {
                 if let Some(job) = self.jobs.get_mut(&id) {

@@ -5,17 +5,15 @@
 //! |---|---|---|
 //! | Begin | a look: which of them can go, or are going already; then `BeginMove` | Begun |
 //! | Page | a look at the page | Page |
-//! | Handoff | `Handoff`; then a look at the rest | HandedOff |
+//! | Handoff | `Handoff`, whose reply is the rest | HandedOff |
 //! | Cancel | `Cancel` | Over |
 //! | Accepted | `Forget` | Over |
 //!
 //! All of it may be done twice, or be given up half done.
 
-use super::bounds::{HANDOFF_BYTES, MOVE_BYTES};
+use super::bounds::MOVE_BYTES;
 use crate::kv::Reply;
-use crate::kv::migration::{
-    Handoff, MoveAnswer, MoveAsk, MoveLook, MoveRecord, MoveReply, MoveSight,
-};
+use crate::kv::migration::{MoveAnswer, MoveAsk, MoveLook, MoveRecord, MoveReply, MoveSight};
 
 /// Something to say to the source's group.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +41,6 @@ pub struct Errand {
     question: MoveAsk,
     /// The last word was a look.
     looks: bool,
-    handoff: Option<Handoff>,
 }
 
 impl Errand {
@@ -64,7 +61,7 @@ impl Errand {
             MoveAsk::Accepted { id } => Word::Step(MoveRecord::Forget { id }),
         };
         let looks = matches!(word, Word::Look(_));
-        (Self { question, looks, handoff: None }, word)
+        (Self { question, looks }, word)
     }
 
     /// What the source's group has replied to the last word.
@@ -91,27 +88,20 @@ impl Errand {
             (MoveAsk::Page { id, progress, .. }, MoveSight::Page(page)) => {
                 MoveAnswer::Page { id: *id, from: progress.clone(), page }
             }
-            (MoveAsk::Handoff { id, progress }, MoveSight::Page(page)) => {
-                let Some(handoff) = self.handoff else { return Heard::unfit() };
-                MoveAnswer::HandedOff { id: *id, handoff, from: progress.clone(), page }
-            }
             (_, MoveSight::Refused(why)) => MoveAnswer::Refused { id, why },
             (_, MoveSight::Failed(trouble)) => return Heard::Nothing(trouble),
             _ => return Heard::unfit(),
         })
     }
 
-    fn stepped(&mut self, reply: MoveReply) -> Heard {
+    fn stepped(&self, reply: MoveReply) -> Heard {
         let id = self.question.id();
         Heard::Answer(match (&self.question, reply) {
             (MoveAsk::Begin { .. }, MoveReply::Begun(id, outgoing)) => {
                 MoveAnswer::Begun { id, outgoing: *outgoing }
             }
-            (MoveAsk::Handoff { id, progress }, MoveReply::HandedOff(handoff)) => {
-                (self.handoff, self.looks) = (Some(handoff), true);
-                let bytes_max = u32::try_from(HANDOFF_BYTES).unwrap_or(u32::MAX);
-                let progress = progress.clone();
-                return Heard::Say(Word::Look(MoveLook::Page { id: *id, progress, bytes_max }));
+            (MoveAsk::Handoff { id, progress }, MoveReply::HandedOff(handoff, page)) => {
+                MoveAnswer::HandedOff { id: *id, handoff, from: progress.clone(), page: *page }
             }
             (MoveAsk::Cancel { id } | MoveAsk::Accepted { id }, MoveReply::Done) => {
                 MoveAnswer::Over { id: *id }
