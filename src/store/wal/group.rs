@@ -178,15 +178,22 @@ impl GroupLog {
     fn insert(&mut self, new: Extent, ledger: &mut Ledger) {
         let from = self.extents.partition_point(|extent| extent.last < new.first);
         let to = self.extents.partition_point(|extent| extent.first <= new.last);
-        let old: Vec<Extent> = self.extents.drain(from..to).collect();
+        let old: Vec<Extent> = self.extents.range(from..to).copied().collect();
         let left = old.first().filter(|old| old.first < new.first);
         let right = old.last().filter(|old| old.last > new.last);
         let left = left.map(|old| Extent { last: new.first.prev(), ..*old });
         let right = right.map(|old| Extent { first: new.last.next(), ..*old });
-        for (at, piece) in left.into_iter().chain([new]).chain(right).enumerate() {
+        // Nearly always one takes the place of one, so nothing has to make room or to close up.
+        let mut at = from;
+        for piece in left.into_iter().chain([new]).chain(right) {
             ledger.add(piece.place);
-            self.extents.insert(from + at, piece);
+            match at < to {
+                true => self.extents[at] = piece,
+                false => self.extents.insert(at, piece),
+            }
+            at += 1;
         }
+        self.extents.drain(at..to.max(at));
         for old in old {
             ledger.subtract(old.place);
         }

@@ -5,7 +5,8 @@
 //! given up strictly from the oldest on, so a copy never comes before something that it should follow.
 //!
 //! A segment goes when little of it is still needed, or when the log takes up much more than what it
-//! holds; so copying costs at most as much again as is written anyway.
+//! holds; so copying costs at most as much again as is written anyway. It is done in small pieces, since
+//! writes wait meanwhile; the segment goes with the last of them.
 
 use super::error::LogError;
 use super::group::Extent;
@@ -21,11 +22,24 @@ use std::sync::Arc;
 const CHEAP: u64 = 16;
 /// Segments by which the log may exceed twice of what it holds before others are given up too.
 const SLACK_SEGMENTS: u64 = 4;
+/// What is copied at a time: runs of entries, and their bytes.
+const COPY_RUNS: usize = 128;
+const COPY_BYTES: u64 = 1024 * 1024;
+
+/// How many of these runs are copied at a time; one at least.
+fn piece(extents: &[(GroupId, Extent)]) -> usize {
+    let mut bytes = 0;
+    let fits = extents.iter().take(COPY_RUNS).take_while(|(_, extent)| {
+        bytes += u64::from(extent.place.length);
+        bytes <= COPY_BYTES
+    });
+    fits.count().max(1).min(extents.len())
+}
 
 impl<D: Disk> Log<D> {
     /// Gives up segments that are hardly needed any more. To be called now and then after
-    /// [`Log::write`], best when nobody waits; it costs little when there is nothing to do, and else at
-    /// most the copying of one segment.
+    /// [`Log::write`], best when nobody waits; it costs little when there is nothing to do, and else the
+    /// copying of some entries; a segment may need many calls.
     ///
     /// # Errors
     /// As [`Log::write`].
@@ -71,9 +85,12 @@ impl<D: Disk> Log<D> {
     }
 
     fn reclaim(&mut self, lives: &[u64]) -> Result<(), LogError> {
-        let (states, extents, oldest) = self.still_needed(lives);
+        let (states, mut extents, oldest) = self.still_needed(lives);
+        let now = piece(&extents);
+        let is_last = now == extents.len();
+        extents.truncate(now);
         self.batch.clear();
-        for (group, change) in states {
+        for (group, change) in states.into_iter().filter(|_| is_last) {
             self.batch.put(group, change);
             self.commit_if_full()?;
         }
@@ -94,6 +111,9 @@ impl<D: Disk> Log<D> {
             })?;
             self.batch.put_entries(group, &entries, true);
             self.commit_if_full()?;
+        }
+        if !is_last {
+            return self.commit(false).map(drop);
         }
         self.batch.put(NO_GROUP, Change::Oldest(oldest));
         self.commit(true)?;

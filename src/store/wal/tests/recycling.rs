@@ -100,6 +100,32 @@ fn a_large_quiet_group_does_not_hold_the_rest_back_for_ever() {
 }
 
 #[test]
+fn what_is_copied_goes_in_pieces_and_outlives_a_power_cut_between_them() {
+    let (disk, mut model) = (SimDisk::new(), Model::default());
+    let mut log = open(&disk).0;
+    let quiet: Vec<LogWrite> = (10..410).map(|group| append(group, vec![entry(1, 1, 1)])).collect();
+    log.write(&quiet).expect("writes");
+    quiet.iter().for_each(|write| model.apply(write));
+    let first = log.head.life();
+    let (mut copied, mut index) = (0, 0);
+    while log.shared.look().segments.contains_key(&first) {
+        index += 1;
+        assert!(index < 300, "it is held for ever");
+        let before = log.shared.look().index.ledger.live(first);
+        churn(&mut log, &mut model, index, index);
+        let after = log.shared.look().index.ledger.live(first);
+        if after < before {
+            copied += 1;
+            let (log, recovered) = open(&disk.crash(Crash::Drop));
+            assert_eq!(Model::of(&log, &recovered), model);
+        }
+    }
+    assert!(copied >= 4, "400 runs in {copied} pieces");
+    let (log, recovered) = open(&disk.crash(Crash::Drop));
+    assert_eq!(Model::of(&log, &recovered), model);
+}
+
+#[test]
 fn opening_again_and_again_does_not_pile_up_files() {
     let (mut disk, mut model) = (SimDisk::new(), Model::default());
     let mut log = open(&disk).0;
