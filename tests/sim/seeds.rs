@@ -5,8 +5,22 @@
 pub(crate) const ALWAYS: &[(u64, &str)] = &[
     (0, "the smallest"),
     (u64::MAX, "the largest"),
+    (
+        101_879,
+        "a candidate that lacked only the knowledge of a commit was not told so in a newer term",
+    ),
     (106_877, "a candidate that was removed while it stood led on, and took no proposals"),
     (109_135, "a core that did not know its own disk campaigned after a wipe"),
+    (
+        207_419,
+        "without pre-vote and check-quorum, a leader of an older term never heard of a newer one",
+    ),
+    (
+        218_701,
+        "late copies of a finished move's steps began it again, and its bucket had two owners",
+    ),
+    (231_235, "the same as 207419, where the newer term was known to a learner alone"),
+    (231_348, "an observer that took its sleeping leader for lost never heard of it again"),
     (
         1_000_098,
         "a driver of moves asked its own node, whose replica of the source was silent, for ever",
