@@ -97,7 +97,7 @@ pub(super) struct Buckets {
     bytes: u64,
     served: u32,
     /// Bytes of keys and values that were forgotten with their bucket's epoch, in this life.
-    forgotten: u64,
+    pub(super) forgotten: u64,
 }
 
 /// A row: neighbouring buckets, and where those of them went that left.
@@ -284,11 +284,6 @@ impl Buckets {
             }
         }
         leaving
-    }
-
-    /// Bytes of keys and values that were forgotten with their bucket's epoch, in this life.
-    pub(super) fn forgotten(&self) -> u64 {
-        self.forgotten
     }
 
     /// How many keys the served buckets have.

@@ -296,7 +296,7 @@ impl Machine {
     /// Bytes of keys and values that were forgotten with their bucket's epoch since this state was opened.
     #[must_use]
     pub fn forgotten_bytes(&self) -> u64 {
-        self.buckets.forgotten()
+        self.buckets.forgotten
     }
 
     /// Which marks of changes are alive: data rows that mark changes of other moves are forgotten.
