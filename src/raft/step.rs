@@ -202,9 +202,13 @@ impl Raft {
             | MessageBody::Heartbeat { .. } => {
                 self.send(from, MessageBody::AppendResponse { index: Index(0), reject: None });
             }
-            // The asker must learn the term, or it would go on asking in its own for ever.
+            // The asker must learn the term, or it would go on asking in its own for ever. A candidate would
+            // run after it in vain, if those who are ahead ask only each other (an old membership).
             MessageBody::PreVote { .. } => {
                 self.send(from, MessageBody::PreVoteResponse { granted: false });
+            }
+            MessageBody::Vote { .. } => {
+                self.send(from, MessageBody::VoteResponse { granted: false });
             }
             // That is so for ever. Who refuses a pre-vote need not be in the asker's term, and never enters it.
             MessageBody::Committed { index, log_term } => {

@@ -22,6 +22,11 @@ pub(crate) const ALWAYS: &[(u64, &str)] = &[
     (231_235, "the same as 207419, where the newer term was known to a learner alone"),
     (231_348, "an observer that took its sleeping leader for lost never heard of it again"),
     (
+        232_852,
+        "without pre-vote, a candidate in an older term was not told so, and never caught up",
+    ),
+    (249_244, "the same"),
+    (
         1_000_098,
         "a driver of moves asked its own node, whose replica of the source was silent, for ever",
     ),
