@@ -26,16 +26,6 @@ const SLACK_SEGMENTS: u64 = 4;
 const COPY_RUNS: usize = 128;
 const COPY_BYTES: u64 = 1024 * 1024;
 
-/// How many of these runs are copied at a time; one at least.
-fn piece(extents: &[(GroupId, Extent)]) -> usize {
-    let mut bytes = 0;
-    let fits = extents.iter().take(COPY_RUNS).take_while(|(_, extent)| {
-        bytes += u64::from(extent.place.length);
-        bytes <= COPY_BYTES
-    });
-    fits.count().max(1).min(extents.len())
-}
-
 impl<D: Disk> Log<D> {
     /// Gives up segments that are hardly needed any more. To be called now and then after
     /// [`Log::write`], best when nobody waits; it costs little when there is nothing to do, and else the
@@ -85,14 +75,13 @@ impl<D: Disk> Log<D> {
     }
 
     fn reclaim(&mut self, lives: &[u64]) -> Result<(), LogError> {
-        let (states, mut extents, oldest) = self.still_needed(lives);
-        let now = piece(&extents);
-        let is_last = now == extents.len();
-        extents.truncate(now);
+        let (extents, is_last) = self.next_piece(lives);
         self.batch.clear();
-        for (group, change) in states.into_iter().filter(|_| is_last) {
-            self.batch.put(group, change);
-            self.commit_if_full()?;
+        if is_last {
+            for (group, change) in self.states_needed(lives) {
+                self.batch.put(group, change);
+                self.commit_if_full()?;
+            }
         }
         for (group, extent) in extents {
             let segment = self.shared.look().segments.get(&extent.place.life).map(Arc::clone);
@@ -115,6 +104,8 @@ impl<D: Disk> Log<D> {
         if !is_last {
             return self.commit(false).map(drop);
         }
+        let stays = self.shared.look().segments.keys().find(|life| !lives.contains(life)).copied();
+        let oldest = stays.unwrap_or(self.head.life());
         self.batch.put(NO_GROUP, Change::Oldest(oldest));
         self.commit(true)?;
 
@@ -126,12 +117,35 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// What is to be copied out of these segments, and the life of the first one that stays.
-    #[expect(clippy::type_complexity, reason = "three lists used once")]
-    fn still_needed(&self, lives: &[u64]) -> (Vec<(GroupId, Change)>, Vec<(GroupId, Extent)>, u64) {
+    /// The next entries to be copied out of these segments, one run at least; and whether they are the last.
+    fn next_piece(&self, lives: &[u64]) -> (Vec<(GroupId, Extent)>, bool) {
         let contents = self.shared.look();
         let index = &contents.index;
-        let (mut states, mut extents) = (Vec::new(), Vec::new());
+        if lives.iter().all(|life| index.ledger.live(*life) == 0) {
+            return (Vec::new(), true);
+        }
+        let runs = index
+            .groups
+            .iter()
+            .flat_map(|(group, log)| log.extents.iter().map(move |extent| (*group, *extent)));
+        let mut old = runs.filter(|(_, extent)| lives.contains(&extent.place.life)).peekable();
+        let (mut piece, mut bytes) = (Vec::new(), 0);
+        while let Some((_, extent)) = old.peek() {
+            bytes += u64::from(extent.place.length);
+            if !piece.is_empty() && (piece.len() == COPY_RUNS || bytes > COPY_BYTES) {
+                break;
+            }
+            piece.extend(old.next());
+        }
+        let is_last = old.peek().is_none();
+        (piece, is_last)
+    }
+
+    /// All besides entries that is to be copied out of these segments.
+    fn states_needed(&self, lives: &[u64]) -> Vec<(GroupId, Change)> {
+        let contents = self.shared.look();
+        let index = &contents.index;
+        let mut states = Vec::new();
         for (group, log) in &index.groups {
             if lives.contains(&log.hard_life) || lives.contains(&log.base_life) {
                 states.push((*group, Change::State(log.hard_state, log.base.clone())));
@@ -147,14 +161,7 @@ impl<D: Disk> Log<D> {
         if index.mended {
             states.push((NO_GROUP, Change::Mended { now: false }));
         }
-        if lives.iter().any(|life| index.ledger.live(*life) > 0) {
-            for (group, log) in &index.groups {
-                let old = log.extents.iter().filter(|extent| lives.contains(&extent.place.life));
-                extents.extend(old.map(|extent| (*group, *extent)));
-            }
-        }
-        let oldest = contents.segments.keys().find(|life| !lives.contains(life));
-        (states, extents, oldest.copied().unwrap_or(self.head.life()))
+        states
     }
 
     fn commit_if_full(&mut self) -> Result<(), LogError> {
