@@ -154,7 +154,8 @@ pub enum MessageBody {
         /// Its term.
         log_term: Term,
     },
-    /// Follower to leader: I cannot sleep, because my log is not as you think, or I wait for an answer.
+    /// Follower to leader: I cannot sleep, because my log is not as you think, or I wait for an answer; or I
+    /// have not heard you for an election time-out, and cannot find out by an election whether you sleep.
     Awake,
     /// With the refusal of a vote or pre-vote: this entry is committed, should you have it. A candidate
     /// may lack just that knowledge: as long as it has not applied a change of the membership that is

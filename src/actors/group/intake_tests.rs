@@ -1,3 +1,5 @@
+//! Chunks of snapshots as they may come: in order, late, again, of another view, or damaged.
+
 use super::*;
 use crate::ids::Index;
 

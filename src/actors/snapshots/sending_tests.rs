@@ -1,3 +1,5 @@
+//! What a sender does when chunks, answers or the connection are lost, or nobody takes anything for a while.
+
 use super::*;
 
 const PATIENCE: Patience =
