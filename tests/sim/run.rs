@@ -93,6 +93,7 @@ fn calm(world: &mut World) -> Held {
     }
     world.end_low_disks();
     world.let_all_move();
+    world.end_silences();
     world.clients.hurry(UNITS_AFTER);
     world.note(|| "nothing goes wrong any more".into(), &[6]);
     Ok(())

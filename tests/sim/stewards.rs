@@ -26,6 +26,8 @@ const TRIES: u32 = 6;
 const STRAY_ONE_IN: u64 = 2;
 /// While buckets leave, one answer to a client in so many is lost.
 const ANSWER_LOST_ONE_IN: u64 = 3;
+/// A node's router asks another replica when nothing was heard for so long, microseconds.
+const SILENCE: u64 = 2_000_000;
 /// One report in so many is lost.
 const REPORT_LOST_ONE_IN: u64 = 8;
 
@@ -208,7 +210,11 @@ impl World {
     ) {
         self.tasks.last_unit += 1;
         let unit = Unit { id: UnitId(FIRST_UNIT + self.tasks.last_unit), group: target, work };
+        let says = matches!(task, Task::Say { .. });
         self.tasks.units.insert(unit.id, (by, group, number, task));
+        if says && self.is_calm {
+            self.plan_silence(unit.id);
+        }
         self.perhaps_stray(to, &unit);
         if to == by {
             let Some(process) = &mut self.node_mut(by).process else { return };
@@ -223,6 +229,22 @@ impl World {
             let parcel = Parcel::Unit(unit.clone());
             self.agenda.note(at, Happening::Deliver(to, parcel));
         }
+    }
+
+    /// A question that nobody answers is asked elsewhere. While things go wrong it may wait much longer than in
+    /// a node, so that moves stand open under all that happens; from now on no longer.
+    pub(crate) fn end_silences(&mut self) {
+        let says = |(unit, task): (&UnitId, &(_, _, _, Task))| {
+            matches!(task.3, Task::Say { .. }).then_some(*unit)
+        };
+        for unit in self.tasks.units.iter().filter_map(says).collect::<Vec<_>>() {
+            self.plan_silence(unit);
+        }
+    }
+
+    /// If it is answered first, this is passed over.
+    fn plan_silence(&mut self, unit: UnitId) {
+        self.plan(SILENCE, Happening::Answer(Answer { unit, outcome: Outcome::Unknown }));
     }
 
     fn perhaps_stray(&mut self, to: NodeId, unit: &Unit) {

@@ -35,7 +35,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// While so many entries of this leader are not committed yet, further units wait to be put into one
-/// entry together, until there are enough for a full one (RFC 896, Nagle, with entries for segments).
+/// entry together, until there are enough for a full one or one is urgent (RFC 896, Nagle, with entries for
+/// segments).
 /// That wait is what makes batches; there are no timers.
 const ENTRIES_IN_FLIGHT: usize = 2;
 /// So many units are worth an entry however many are in flight.
@@ -67,6 +68,8 @@ pub struct Driver {
     clock: StampClock,
     /// Units that wait to be put into an entry.
     queued: VecDeque<(ReplyTo, Unit)>,
+    /// One of them is urgent.
+    hurry: bool,
     proposals: Proposals,
     reads: Reads,
     /// Readys whose writes are not yet synced: what to send when they are.
@@ -166,6 +169,7 @@ impl Driver {
             raft,
             clock: StampClock::new(applied.time),
             queued: VecDeque::new(),
+            hurry: false,
             proposals: Proposals::default(),
             reads: Reads::default(),
             unsynced: VecDeque::new(),
@@ -506,6 +510,7 @@ impl Driver {
             } else if self.disk_low && self.kind.grows(&unit.work) {
                 refuse(from, &unit, Refusal::DiskLow, out);
             } else {
+                self.hurry |= unit.work.is_urgent();
                 self.queued.push_back((from, unit));
             }
         }
@@ -640,7 +645,8 @@ impl Driver {
             self.refuse_queued(Refusal::NotLeader(self.lead.leader), out);
             return;
         }
-        if self.proposals.entries() >= ENTRIES_IN_FLIGHT && self.queued.len() < FULL_ENTRY_UNITS {
+        let is_batch = self.queued.len() >= FULL_ENTRY_UNITS || self.hurry;
+        if self.proposals.entries() >= ENTRIES_IN_FLIGHT && !is_batch {
             return;
         }
         let Some(time) = self.clock.stamp(now.median, now.mono) else {
@@ -674,6 +680,7 @@ impl Driver {
                 }
             }
         }
+        self.hurry = false;
     }
 
     fn ask_reads(&mut self, now: Now, out: &mut Effects) {
@@ -812,6 +819,7 @@ impl Driver {
     }
 
     fn refuse_queued(&mut self, refusal: Refusal, out: &mut Effects) {
+        self.hurry = false;
         for (to, unit) in std::mem::take(&mut self.queued) {
             refuse(to, &unit, refusal, out);
         }

@@ -185,6 +185,15 @@ impl MoveRecord {
             Self::BeginMove { .. } | Self::Pull { .. } | Self::Chunk { frozen: false, .. }
         )
     }
+
+    /// Whether clients wait for it: from the hand-off to the acceptance nobody serves the buckets.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        matches!(
+            self,
+            Self::Handoff { .. } | Self::Chunk { frozen: true, .. } | Self::Accept { .. }
+        )
+    }
 }
 
 impl From<MoveRefusal> for MoveReply {

@@ -61,6 +61,12 @@ impl Work {
         }
     }
 
+    /// Whether it must not wait to share an entry with others: nobody serves its buckets meanwhile.
+    #[must_use]
+    pub fn is_urgent(&self) -> bool {
+        matches!(self, Work::Steps(steps) if steps.iter().any(MoveRecord::is_awaited))
+    }
+
     /// An upper bound of what it takes in an entry or a frame, bytes: a command's fields besides its
     /// keys and values, with its session, take less than `COMMAND_WRAPPING_BYTES`.
     #[must_use]
