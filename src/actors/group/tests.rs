@@ -6,6 +6,7 @@ use super::event::{Applied, ApplyItem, Effects, Event, Now, Proposed, ReplyTo};
 use super::payload::PayloadKind;
 use crate::actors::liveness::{Health, PeerHealth};
 use crate::ids::{Generation, GroupId, Incarnation, Index, NodeId};
+use crate::kv::migration::{Handoff, MoveId, MoveRecord};
 use crate::kv::{Command, Condition, Expiry};
 use crate::limits;
 use crate::net::message::{Answer, Ask, Outcome, Refusal, Unit, UnitId, Work};
@@ -271,6 +272,27 @@ fn units_wait_for_a_commit_while_two_entries_are_not_committed() {
         bench.handle(Event::Tick);
     }
     assert_eq!(bench.applied.0, before.0 + 4);
+}
+
+#[test]
+fn a_step_that_clients_wait_for_does_not_wait_for_a_commit() {
+    let mut bench = Bench::new();
+    let before = bench.driver.status().last;
+    bench.friend = false;
+    for unit in 0..10 {
+        bench.send(unit, set(1));
+    }
+    let id = MoveId { source: GroupId(2), number: 1 };
+    let steps = |step| Unit { id: UnitId(50), group: GROUP, work: Work::Steps(vec![step]) };
+    let send = |bench: &mut Bench, unit| {
+        bench.handle(Event::Units(ReplyTo::Worker(0), vec![unit]));
+        bench.driver.status().last.0 - before.0
+    };
+    assert_eq!(send(&mut bench, steps(MoveRecord::Close { id })), 2, "nobody waits for it");
+    let handoff = Handoff { index: Index(1), time: UnixMillis(1) };
+    assert_eq!(send(&mut bench, steps(MoveRecord::Accept { id, handoff })), 3, "with all before");
+    bench.send(60, set(1));
+    assert_eq!(bench.driver.status().last.0 - before.0, 3, "others wait as before");
 }
 
 /// Three voters, each known by a disk numbered like it.

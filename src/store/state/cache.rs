@@ -4,36 +4,89 @@
 //! hash. Two generations: rows go into the young one, and when that is full it becomes the old one and
 //! the former old one is dropped whole. A row found in the old one moves up. So what is used stays, and
 //! nothing is ever searched for a victim. Must hold: what it says of a key is the newest there is.
+//!
+//! It is in parts, by the hash of the key, so that no call takes long: a generation of all rows in one table
+//! takes tens of milliseconds to grow or to drop, and that for all replicas of a group at once.
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 
 /// What a cached row costs besides its key and value, about, bytes.
 const ROW_BYTES: usize = 96;
+/// Parts of a large cache; a power of two.
+const PARTS_MAX: usize = 32;
+/// A cache has no parts smaller than this, bytes.
+const PART_BYTES_MIN: usize = 1024 * 1024;
+/// Of a key's hash the bits from here on name its part: its table uses the lowest and the highest.
+const PART_SHIFT: u32 = 32;
 
 /// See the module.
 pub(super) struct RowCache {
-    young: HashMap<Box<[u8]>, Option<Bytes>, RandomState>,
-    old: HashMap<Box<[u8]>, Option<Bytes>, RandomState>,
+    parts: Vec<Part>,
+    hasher: RandomState,
+    bytes_max: usize,
+}
+
+type Rows = HashMap<Box<[u8]>, Option<Bytes>, RandomState>;
+
+/// What is known of the keys of one part.
+struct Part {
+    young: Rows,
+    old: Rows,
     young_bytes: usize,
-    /// Bytes at which the young generation grows old: half of what the cache may hold.
+    /// Bytes at which the young generation grows old: half of what the part may hold.
     half_bytes: usize,
 }
 
 impl RowCache {
     /// A cache of at most about so many bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
+        let parts = (bytes_max / PART_BYTES_MIN).clamp(1, PARTS_MAX).next_power_of_two();
+        let hasher = RandomState::default();
+        let part = |_| Part::new(bytes_max / parts, hasher.clone());
+        Self { parts: (0..parts).map(part).collect(), hasher, bytes_max }
+    }
+
+    /// What is known of a key: nothing, "no such row" or its value.
+    pub(super) fn get(&mut self, key: &[u8]) -> Option<Option<Bytes>> {
+        self.part(key).get(key)
+    }
+
+    /// The newest there is to say of a key.
+    pub(super) fn put(&mut self, key: &[u8], value: Option<Bytes>) {
+        self.part(key).put(key, value);
+    }
+
+    /// Nothing certain is known of a key any more.
+    pub(super) fn forget(&mut self, key: &[u8]) {
+        self.part(key).forget(key);
+    }
+
+    /// Nothing certain is known of anything any more.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.bytes_max);
+    }
+
+    fn part(&mut self, key: &[u8]) -> &mut Part {
+        let hash = self.hasher.hash_one(key) >> PART_SHIFT;
+        let at = usize::try_from(hash).unwrap_or_default() & (self.parts.len() - 1);
+        &mut self.parts[at]
+    }
+}
+
+impl Part {
+    fn new(bytes_max: usize, hasher: RandomState) -> Self {
         Self {
-            young: HashMap::default(),
-            old: HashMap::default(),
+            young: Rows::with_hasher(hasher.clone()),
+            old: Rows::with_hasher(hasher),
             young_bytes: 0,
             half_bytes: bytes_max / 2,
         }
     }
 
-    /// What is known of a key: nothing, "no such row" or its value.
-    pub(super) fn get(&mut self, key: &[u8]) -> Option<Option<Bytes>> {
+    fn get(&mut self, key: &[u8]) -> Option<Option<Bytes>> {
         if let Some(value) = self.young.get(key) {
             return Some(value.clone());
         }
@@ -42,8 +95,7 @@ impl RowCache {
         Some(value)
     }
 
-    /// The newest there is to say of a key.
-    pub(super) fn put(&mut self, key: &[u8], value: Option<Bytes>) {
+    fn put(&mut self, key: &[u8], value: Option<Bytes>) {
         if let Some(known) = self.young.get_mut(key) {
             self.young_bytes = (self.young_bytes + length(&value)).saturating_sub(length(known));
             *known = value;
@@ -53,18 +105,12 @@ impl RowCache {
         self.insert(key.into(), value);
     }
 
-    /// Nothing certain is known of a key any more.
-    pub(super) fn forget(&mut self, key: &[u8]) {
+    fn forget(&mut self, key: &[u8]) {
         self.old.remove(key);
         if let Some((key, value)) = self.young.remove_entry(key) {
             self.young_bytes =
                 self.young_bytes.saturating_sub(key.len() + length(&value) + ROW_BYTES);
         }
-    }
-
-    /// Nothing certain is known of anything any more.
-    pub(super) fn clear(&mut self) {
-        *self = Self::new(self.half_bytes * 2);
     }
 
     fn insert(&mut self, key: Box<[u8]>, value: Option<Bytes>) {
@@ -75,7 +121,10 @@ impl RowCache {
         self.young_bytes += bytes;
         self.young.insert(key, value);
         if self.young_bytes > self.half_bytes {
-            self.old = std::mem::take(&mut self.young);
+            // It will grow about as large again.
+            let hasher = self.young.hasher().clone();
+            let next = Rows::with_capacity_and_hasher(self.young.len(), hasher);
+            self.old = std::mem::replace(&mut self.young, next);
             self.young_bytes = 0;
         }
     }
@@ -115,7 +164,8 @@ mod tests {
             assert_eq!(cache.get(b"hot"), Some(value(7)), "after {n} others");
         }
         assert_eq!(cache.get(&0u32.to_be_bytes()), None);
-        let rows = cache.young.len() + cache.old.len();
+        let [part] = &cache.parts[..] else { panic!("one part is enough for this") };
+        let rows = part.young.len() + part.old.len();
         assert!(rows < 20_000 / 200 + 2, "{rows} rows are more than fit");
     }
 
@@ -126,5 +176,23 @@ mod tests {
         cache.put(b"a", Some(Bytes::from(vec![2; 9_000])));
         let found = cache.get(b"a");
         assert!(found.is_none() || found == Some(Some(Bytes::from(vec![2; 9_000]))));
+    }
+
+    #[test]
+    fn a_large_one_has_parts_that_share_its_bytes() {
+        let mut cache = RowCache::new(16 * PART_BYTES_MIN);
+        assert_eq!(cache.parts.len(), 16);
+        for n in 0..200_000u32 {
+            cache.put(&n.to_be_bytes(), value(1));
+        }
+        let rows = |part: &Part| part.young.len() + part.old.len();
+        let most = 16 * PART_BYTES_MIN / (ROW_BYTES + 104);
+        let all: usize = cache.parts.iter().map(rows).sum();
+        assert!((most / 2..=most + 16).contains(&all), "{all} rows of {most}");
+        let fewest = cache.parts.iter().map(rows).min().unwrap_or_default();
+        assert!(fewest > most / 16 / 3, "keys are spread: {fewest} rows in one part");
+        cache.clear();
+        assert_eq!(cache.get(&199_999u32.to_be_bytes()), None);
+        assert_eq!(cache.parts.len(), 16);
     }
 }

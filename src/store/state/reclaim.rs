@@ -5,6 +5,7 @@
 //! only the last level is rewritten there, which holds nine tenths of the rows; the levels above pass
 //! through the filter in the course of ordinary compaction.
 
+use crate::store::background::come_last;
 use ::fjall::{AbstractTree, Keyspace};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -76,9 +77,10 @@ impl Reclaim {
         let rows = self.rows.clone();
         let whole_bytes_max = self.whole_bytes_max;
         let progress = Arc::clone(&self.progress);
-        let thread = thread::Builder::new()
-            .name("reclaim".to_string())
-            .spawn(move || run(&rows, whole_bytes_max, &progress, &inbox))?;
+        let thread = thread::Builder::new().name("reclaim".to_string()).spawn(move || {
+            come_last();
+            run(&rows, whole_bytes_max, &progress, &inbox);
+        })?;
         Ok(Running { requests, thread })
     }
 }

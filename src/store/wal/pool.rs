@@ -10,17 +10,19 @@ use super::write::LogOptions;
 #[cfg(feature = "controls")]
 use crate::controls::{Control, active};
 use crate::limits;
+use crate::store::background::come_last;
 use crate::store::disk::{Disk, File};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-/// Zeros written at once, bytes.
+/// Zeros written before a sync, bytes: a commit's sync waits behind no more.
 const FILL_BYTES: usize = 1024 * 1024;
-/// Zeros written before a sync, bytes: so that a commit never waits behind a whole segment's worth.
-const FILL_SYNC_BYTES: u64 = 8 * 1024 * 1024;
+/// Between two such pieces the disk is left alone for as long as one took, at most so long.
+const FILL_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// A segment that must be made while somebody waits is so many times smaller.
 const HURRY: u64 = 8;
 
@@ -48,7 +50,15 @@ pub(super) struct Pool<D: Disk> {
 #[derive(Debug)]
 struct Preparing<F> {
     thread: JoinHandle<io::Result<Spare<F>>>,
-    cancel: Arc<AtomicBool>,
+    wish: Arc<Wish>,
+}
+
+/// What is wanted of the thread that prepares a file.
+#[derive(Debug, Default)]
+struct Wish {
+    cancel: AtomicBool,
+    /// Somebody waits.
+    hurry: AtomicBool,
 }
 
 impl<D: Disk> Pool<D> {
@@ -85,10 +95,11 @@ impl<D: Disk> Pool<D> {
             if let Some(spare) = self.spares.pop() {
                 return Ok(spare);
             }
-            if let Some(Ok(Ok(spare))) =
-                self.preparing.take().map(|preparing| preparing.thread.join())
-            {
-                return Ok(spare);
+            if let Some(Preparing { thread, wish }) = self.preparing.take() {
+                wish.hurry.store(true, Ordering::Relaxed);
+                if let Ok(Ok(spare)) = thread.join() {
+                    return Ok(spare);
+                }
             }
         }
         let bytes = match self.options.background_prepare {
@@ -96,7 +107,8 @@ impl<D: Disk> Pool<D> {
             false => self.segment_bytes(),
         };
         let path = self.next_path();
-        prepare(&self.disk, &self.dir, path, bytes.max(bytes_min), &AtomicBool::new(false))
+        let wish = Wish { hurry: AtomicBool::new(true), ..Wish::default() };
+        prepare(&self.disk, &self.dir, path, bytes.max(bytes_min), &wish)
     }
 
     /// Sees to it that the next [`Pool::take`] need not wait.
@@ -106,13 +118,14 @@ impl<D: Disk> Pool<D> {
         }
         let (disk, dir, path) = (self.disk.clone(), self.dir.clone(), self.next_path());
         let bytes = self.segment_bytes();
-        let cancel = Arc::new(AtomicBool::new(false));
-        let cancelled = Arc::clone(&cancel);
-        let thread = thread::Builder::new()
-            .name("log-spare".into())
-            .spawn(move || prepare(&disk, &dir, path, bytes, &cancelled));
+        let wish = Arc::new(Wish::default());
+        let wished = Arc::clone(&wish);
+        let thread = thread::Builder::new().name("log-spare".into()).spawn(move || {
+            come_last();
+            prepare(&disk, &dir, path, bytes, &wished)
+        });
         // Without a thread the file is made when it is needed.
-        self.preparing = thread.ok().map(|thread| Preparing { thread, cancel });
+        self.preparing = thread.ok().map(|thread| Preparing { thread, wish });
     }
 
     fn next_path(&mut self) -> PathBuf {
@@ -124,7 +137,7 @@ impl<D: Disk> Pool<D> {
 impl<D: Disk> Drop for Pool<D> {
     fn drop(&mut self) {
         if let Some(preparing) = self.preparing.take() {
-            preparing.cancel.store(true, Ordering::Relaxed);
+            preparing.wish.cancel.store(true, Ordering::Relaxed);
             // Its error, if any, was about a file that nobody needs any more.
             let _ = preparing.thread.join();
         }
@@ -137,11 +150,11 @@ fn prepare<D: Disk>(
     dir: &Path,
     path: PathBuf,
     bytes: u64,
-    cancel: &AtomicBool,
+    wish: &Wish,
 ) -> io::Result<Spare<D::File>> {
     let capacity = bytes.next_multiple_of(BLOCK);
     let file = disk.create(&path)?;
-    let filled = fill(&file, capacity, cancel);
+    let filled = fill(&file, capacity, wish);
     #[cfg(feature = "controls")]
     if active(Control::NameNotSynced) {
         return filled.map(|()| Spare { file, path, capacity });
@@ -156,20 +169,22 @@ fn prepare<D: Disk>(
     }
 }
 
-fn fill(file: &impl File, capacity: u64, cancel: &AtomicBool) -> io::Result<()> {
+fn fill(file: &impl File, capacity: u64, wish: &Wish) -> io::Result<()> {
     let zeros = vec![0; FILL_BYTES.min(usize::try_from(capacity).unwrap_or(FILL_BYTES))];
     let mut offset = 0;
     while offset < capacity {
-        if cancel.load(Ordering::Relaxed) {
+        if wish.cancel.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::Interrupted.into());
         }
+        let begun = Instant::now();
         let rest = usize::try_from(capacity - offset).unwrap_or(FILL_BYTES);
         let piece = &zeros[..zeros.len().min(rest)];
         file.write_at(&mut [IoSlice::new(piece)], offset)?;
+        file.sync_data()?;
         offset += piece.len() as u64;
-        if offset % FILL_SYNC_BYTES == 0 && offset < capacity {
-            file.sync_data()?;
+        if offset < capacity && !wish.hurry.load(Ordering::Relaxed) {
+            thread::sleep(begun.elapsed().min(FILL_PAUSE_MAX));
         }
     }
-    file.sync_data()
+    Ok(())
 }

@@ -1,0 +1,47 @@
+//! Work that nobody waits for, on threads that come after all others when the processor is short: preparing
+//! segments of the log, rewriting tables for their space. Replicas of one group write the same, so they do
+//! such work at the same moment, and a client would wait for all of it.
+//!
+//! Flushing and compacting the state are not among it: writers wait for those when they fall behind.
+
+use nix::libc;
+use std::io;
+
+/// How nice such a thread is (`nice(2)`): it gets about a third of what another one gets beside it, so that it
+/// never stands still.
+const NICENESS: libc::c_int = 5;
+
+/// Puts this thread, and those that it starts from now on, behind others. If the operating system forbids
+/// that, all works still, and clients wait longer at times.
+#[expect(unsafe_code, reason = "no safe wrapper names one thread")]
+pub(super) fn come_last() {
+    // SAFETY: the call reads and writes no memory of ours; on Linux 0 is this thread.
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) } != 0 {
+        let error = io::Error::last_os_error();
+        tracing::warn!("work in the background is as urgent as all other: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn niceness() -> i32 {
+        let text = std::fs::read_to_string("/proc/thread-self/stat").expect("Linux tells it");
+        // The name may have blanks; the niceness is the 19th field.
+        let (_, fields) = text.rsplit_once(") ").expect("a name in parentheses");
+        fields.split(' ').nth(16).expect("many fields").parse().expect("a number")
+    }
+
+    #[test]
+    fn a_thread_that_comes_last_leaves_its_starter_alone() {
+        let before = niceness();
+        let inside = || {
+            come_last();
+            niceness()
+        };
+        let other = std::thread::spawn(inside).join().expect("it does not panic");
+        assert!(other >= NICENESS, "{other}");
+        assert_eq!(niceness(), before);
+    }
+}
