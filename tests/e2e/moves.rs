@@ -1,6 +1,9 @@
 //! Buckets move between groups while clients write, nodes are killed, and nobody waits or loses anything.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -165,6 +168,42 @@ fn a_paused_move_stands_still_and_a_cancelled_one_never_was() {
     let shares = shares(&cluster);
     assert_eq!((shares[&1], shares[&2]), (4_096, 12_288));
     adds_up(&cluster, 200);
+}
+
+#[test]
+fn moves_are_watched_on_a_terminal() {
+    let cluster = Cluster::start();
+    cluster.wait_until_whole(Duration::from_secs(30));
+    let mut client = cluster.client(1);
+    let value = "x".repeat(100_000);
+    for n in 0..60 {
+        assert!(client.command(&["SET", &format!("{{b}}:{n}"), &value]).is_ok());
+    }
+    ctl(&cluster, &["rate", "1MB"]);
+    ctl(&cluster, &["move", "3300", "2"]);
+    let size = nix::libc::winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = nix::pty::openpty(&size, None).expect("a terminal");
+    let mut command = Command::new(crate::ctl::PROGRAM);
+    command.arg("--dir").arg(&cluster.folder).arg("watch").env("TERM", "xterm");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(terminal.slave);
+    let mut child = command.spawn().expect("it starts");
+    // It has our handle of its end of the terminal, which ends with the last one.
+    drop(command);
+    let reader = thread::spawn(move || {
+        let (mut screen, mut piece) = (Vec::new(), [0; 4096]);
+        let mut master = File::from(terminal.master);
+        while let Ok(length @ 1..) = master.read(&mut piece) {
+            screen.extend_from_slice(&piece[..length]);
+        }
+        String::from_utf8_lossy(&screen).into_owned()
+    });
+    thread::sleep(Duration::from_millis(3_500));
+    ctl(&cluster, &["rate", "unlimited"]);
+    assert!(child.wait().expect("it ends").success());
+    let screen = reader.join().expect("all was read");
+    for words in ["1/1 → 2", "[==", "MiB copying", "/s", "every bucket is where it should be"] {
+        assert!(screen.contains(words), "{words}: {screen:?}");
+    }
 }
 
 #[test]
