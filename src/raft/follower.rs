@@ -31,6 +31,7 @@ impl Raft {
         }
         self.election_elapsed = 0;
         self.refusals = 0;
+        self.handicaps = 0;
         self.bind();
         Ok(())
     }

@@ -2,7 +2,8 @@
 //!
 //! The caller may give replicas a priority, in every replica's settings alike. It only shifts who is
 //! elected among equals, and never whether anybody is:
-//! - whom others are preferred to waits longer before it stands for election;
+//! - whom others are preferred to waits longer before it stands for election, a few times; then it stands
+//!   like any other, since those who are preferred may lack entries that it has, and interrupt it in vain;
 //! - a voter that is preferred to the candidate, has the same log and could stand itself, refuses a few
 //!   times, so that it can come first; then it votes like any other;
 //! - a leader gives its lead to a preferred voter that is alive and up to date, and pauses for long
@@ -19,6 +20,9 @@ use crate::ids::{Index, NodeId, Term};
 
 /// Refusals for the sake of its own priority that a voter allows itself until it hears a leader.
 const REFUSALS_MAX: u32 = 2;
+
+/// Longer waits of a replica that others are preferred to, until it hears a leader.
+const HANDICAPS_MAX: u32 = 2;
 
 /// Election time-outs between two attempts to give the lead back.
 const RETURN_PAUSE: u32 = 8;
@@ -58,7 +62,7 @@ impl Raft {
     pub(super) fn handicap(&self) -> u32 {
         let own = self.rank(self.config.id);
         let nobody = self.config.priorities.is_empty() && own.0;
-        if nobody {
+        if nobody || self.handicaps >= HANDICAPS_MAX {
             return 0;
         }
         let known = self.membership.everyone();

@@ -51,6 +51,8 @@ pub struct Raft {
     pub(super) unfit: Vec<NodeId>,
     /// Candidates refused for this replica's own priority since a leader was heard.
     pub(super) refusals: u32,
+    /// Times that it waited longer because others are preferred, since a leader was heard.
+    pub(super) handicaps: u32,
     /// Nothing happens, and no time is counted.
     pub(super) quiet: bool,
     /// Reads that this follower has asked its leader about.
@@ -103,6 +105,7 @@ impl Raft {
             bound_until: if term > Term(0) { u64::from(config.election_ticks) } else { 0 },
             unfit: Vec::new(),
             refusals: 0,
+            handicaps: 0,
             quiet: false,
             forwarded: Forwarded::default(),
             outbox: Outbox::default(),
@@ -223,7 +226,9 @@ impl Raft {
     pub(super) fn restart_election_clock(&mut self) {
         self.election_elapsed = 0;
         let ticks = self.config.election_ticks;
-        self.election_timeout = ticks + self.random.below(ticks) + self.handicap();
+        let handicap = self.handicap();
+        self.election_timeout = ticks + self.random.below(ticks) + handicap;
+        self.handicaps += u32::from(handicap > 0);
     }
 
     /// The leader of this term, if it is known.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cluster::Cluster;
 use crate::metrics::samples;
 use crate::nodes::{NODES, Nodes};
+use crate::process;
 use crate::tracer::Tracer;
 
 const WRITES: usize = 300;
@@ -42,6 +43,28 @@ fn a_majority_syncs_for_every_single_write() {
     assert!(syncs >= 2 * WRITES, "{WRITES} acknowledged writes, {syncs} syncs on three nodes");
     assert!(metric >= 2 * WRITES, "the metric counted {metric} syncs for {WRITES} writes");
     assert!(metric <= syncs, "the metric counted {metric} syncs, strace {syncs}");
+}
+
+#[test]
+fn a_node_whose_sync_fails_stops_and_its_peers_go_on() {
+    let cluster = Cluster::start();
+    let status = cluster.wait_until_whole(Duration::from_secs(30));
+    let leader = status.data_groups().find_map(|group| group.leader).expect("there is a leader");
+    let key = cluster.key_led_by(leader).expect("it answers for something");
+    let mut client = cluster.client(leader % NODES + 1);
+    assert!(client.command(&["SET", &key, "before"]).is_ok());
+    let process = cluster.process(leader);
+    let fails = ["-e", "trace=fdatasync", "-e", "inject=fdatasync:error=EIO"];
+    let Some(fails) = Tracer::attach(process, &fails) else {
+        return;
+    };
+    // It acknowledges nothing more; whoever leads next does.
+    assert!(client.command(&["SET", &key, "after"]).is_ok());
+    process::wait_until_gone(process, Duration::from_secs(10));
+    drop(fails);
+    assert_eq!(client.command(&["GET", &key]).text(), "after");
+    let logs = cluster.node_logs();
+    assert!(logs.contains("the node stops. Its peers go on without it"), "{logs}");
 }
 
 /// How many syncs stand in the traces.

@@ -3,10 +3,15 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The folder that `PEER_DATA` names; `None`, and a word about it, if it names none.
+/// The folder that `PEER_DATA` names; `None`, and a word about it, if that is not set.
+///
+/// # Panics
+/// When it names no folder.
 pub(crate) fn peer_data() -> Option<PathBuf> {
-    let folder = std::env::var_os("PEER_DATA").map(PathBuf::from).filter(|path| path.is_dir());
-    if folder.is_none() {
+    let folder = std::env::var_os("PEER_DATA").map(PathBuf::from);
+    if let Some(folder) = &folder {
+        assert!(folder.is_dir(), "PEER_DATA is {}, which is no folder", folder.display());
+    } else {
         // Straight to the terminal: what a passing test prints is otherwise swallowed.
         let _ = writeln!(std::io::stderr(), "\nskipped: no peer data");
     }

@@ -17,7 +17,7 @@ macro_rules! kinds {
 
 kinds! {
     Elections = "elections won",
-    Transfers = "lead transfers asked for",
+    Transfers = "replicas told to take the lead over",
     SnapshotsSent = "snapshots needed",
     SnapshotsInstalled = "snapshots installed",
     SnapshotsResumed = "snapshots that went on in the middle",
@@ -62,6 +62,7 @@ kinds! {
     OneWays = "one-way partitions",
     Rings = "ring partitions",
     Swizzles = "links clogged and freed one by one",
+    Muffled = "nodes whose words came late",
     Storms = "storms of loss and delay",
     Ambushes = "nodes struck as they began to lead or installed a snapshot",
     Silenced = "leaders that fell silent one after the other",

@@ -51,6 +51,10 @@ impl World {
             Happening::Hear(id, number) => self.hear_of_helpers(id, number),
             Happening::Ambush(id) if !self.is_calm => self.ambush(id),
             Happening::Ambush(_) => {}
+            Happening::Clog((from, to), length) if !self.is_calm => {
+                self.network.clog(from, to, self.now + length);
+            }
+            Happening::Clog(..) => {}
             Happening::Plot(act) => self.act(act),
             Happening::Wish if !self.is_calm => {
                 if self.now >= self.lull_until {
@@ -133,6 +137,9 @@ impl World {
                 if matches!(message.body, MessageBody::Relayed { .. }) && message.entry_bytes() > 0
                 {
                     self.coverage.count(Kind::Relayed);
+                }
+                if matches!(message.body, MessageBody::TimeoutNow) {
+                    self.coverage.count(Kind::Transfers);
                 }
                 if message.counts_for_sender()
                     && let Some(driver) = process.driver(group)

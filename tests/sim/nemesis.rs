@@ -116,7 +116,15 @@ impl World {
             Fault::Transfer => self.transfer(),
             Fault::Lull => {
                 self.coverage.count(Kind::Lulls);
-                self.lull_until = self.now + self.faults.between(400_000, 2_500_000);
+                let length = self.faults.between(400_000, 2_500_000);
+                self.lull_until = self.now + length;
+                // Whoever leads now may be struck when everybody is asleep.
+                let group = self.faults.pick(&GROUPS);
+                if let Some((leader, _)) = self.some_leader(group)
+                    && self.faults.below(3) != 0
+                {
+                    self.plan(length * 3 / 4, Happening::Ambush(leader));
+                }
             }
             Fault::ClockJump => self.clock_jump(id),
             Fault::ClockRate => {
@@ -154,6 +162,7 @@ impl World {
         self.note(|| format!("{id} is ambushed"), &[7, id.0 as u8]);
         match self.faults.below(6) {
             0 => self.strike_down(id, Death::Process),
+            1 if self.faults.below(2) == 0 => self.trouble(Fault::CutInWrite, id),
             1 | 2 => {
                 let crash = self.choose_crash();
                 self.strike_down(id, Death::Power(crash));
@@ -162,7 +171,7 @@ impl World {
             4 => self.trouble(Fault::LongPause, id),
             _ => {
                 // What it has to say comes late.
-                self.coverage.count(Kind::Swizzles);
+                self.coverage.count(Kind::Muffled);
                 for to in self.swarm.shape.nodes.clone() {
                     let until = self.now + self.faults.between(300_000, 2_500_000);
                     self.network.clog(id, to, until);
@@ -195,12 +204,12 @@ impl World {
             Fault::FailedSync => {
                 node.is_doomed = true;
                 node.disks.log.fail_sync_at(node.disks.log.syncs() + syncs);
-                Kind::SyncFailures
+                return;
             }
             Fault::FullDisk => {
                 node.is_doomed = true;
                 node.disks.log.set_free(Some(room));
-                Kind::DisksFull
+                return;
             }
             Fault::SlowLog => {
                 node.log_slow_until = now + length;
@@ -360,7 +369,6 @@ impl World {
             |node: &&Node| node.status(group).is_some_and(|status| status.role == Role::Leader);
         let leader = self.nodes.iter().find(leads).map(|node| node.id);
         let Some(leader) = leader.filter(|leader| *leader != to) else { return };
-        self.coverage.count(Kind::Transfers);
         if let Some(process) = &mut self.node_mut(leader).process {
             process.push(group, Event::Transfer(to));
         }
@@ -398,8 +406,10 @@ impl World {
         let chosen = self.faults.next();
         for (at, (from, to)) in pairs(self.nodes.len() as u64).enumerate() {
             if chosen >> (at % 64) & 1 == 1 {
-                let until = self.now + self.faults.between(20_000, 2_500_000);
-                self.network.clog(NodeId(from as u32), NodeId(to as u32), until);
+                let after = self.faults.below(1_500_000);
+                let length = self.faults.between(20_000, 2_500_000);
+                let link = (NodeId(from as u32), NodeId(to as u32));
+                self.plan(after, Happening::Clog(link, length));
             }
         }
     }

@@ -128,7 +128,7 @@ impl World {
         self.plan_turns(leader);
     }
 
-    fn some_leader(&self, group: GroupId) -> Option<(NodeId, Membership)> {
+    pub(crate) fn some_leader(&self, group: GroupId) -> Option<(NodeId, Membership)> {
         let mut leaders = self.nodes.iter().filter_map(|node| node.status(group));
         let leader = leaders.find(|status| status.role == Role::Leader)?;
         Some((leader.id, leader.membership))

@@ -1,8 +1,7 @@
 //! One run: faults, then none, then the last words.
 
 use super::coverage::{Coverage, Kind};
-use super::linearizability::{RedisStrings, Verdict, check_within};
-use super::properties::{Held, Violation};
+use super::properties::{Held, Violation, linearizable};
 use super::swarm::GROUPS;
 use super::world::World;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,8 +10,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 const BOUND: u64 = 30_000_000;
 /// Units that each client may still begin then.
 const UNITS_AFTER: u32 = 2;
-/// Configurations that the checker may look at for each key.
-const STATES_MAX: usize = 1 << 18;
 
 /// What a run came to.
 #[derive(Clone, Debug)]
@@ -44,7 +41,7 @@ pub(crate) fn run(seed: u64, tell: bool) -> Report {
         report.events = world.events;
         report.operations = world.clients.operations;
         report.coverage = world.coverage.clone();
-        lived.and_then(|()| judge(world))
+        lived.and_then(|()| linearizable::judge(&world.clients.history().operations()))
     }));
     report.violation = match lived {
         Ok(lived) => lived.err(),
@@ -119,17 +116,4 @@ fn equal(world: &mut World) -> Held {
         }
     }
     Ok(())
-}
-
-fn judge(world: World) -> Held {
-    let history = world.clients.history().operations();
-    match check_within::<RedisStrings>(&history, STATES_MAX) {
-        Verdict::Linearizable => Ok(()),
-        Verdict::Violation(violation) => {
-            Err(Violation::new("linearizability", violation.to_string()))
-        }
-        Verdict::Unknown { key } => {
-            Err(Violation::new("linearizability", format!("not found out for {key}")))
-        }
-    }
 }

@@ -86,6 +86,8 @@ impl Swarm {
             quiet_ticks: chance
                 .pick(&[None, Some(1), Some(2), Some(4)])
                 .map(|more| election_ticks + more),
+            promotion_lag_max: chance.pick(&[None, Some(0), Some(20)]),
+            priorities: if chance.below(4) == 0 { priorities(nodes, &mut chance) } else { vec![] },
             ..Config::new(NodeId(0), 0)
         };
         let shape = Shape {
@@ -99,7 +101,10 @@ impl Swarm {
             chunk_bytes: chance.pick(&[8, 24, 512]) * 1024,
         };
         // Only when clients rest do groups fall asleep.
-        let share = |fault| if fault == Fault::Lull { 3 } else { 2 };
+        let share = |fault| match fault {
+            Fault::Lull | Fault::CutInWrite | Fault::Wipe => 3,
+            _ => 2,
+        };
         let mut faults = Fault::ALL.to_vec();
         faults.retain(|fault| chance.below(5) < share(*fault));
         let rough = chance.below(3);
@@ -116,7 +121,7 @@ impl Swarm {
             faults,
             pause: chance.pick(&[40_000, 120_000, 300_000]),
             faults_until: 6_000_000,
-            operator: chance.pick(&[None, None, None, Some(60_000), Some(200_000)]),
+            operator: chance.pick(&[None, None, Some(60_000), Some(200_000)]),
             ambushes: chance.pick(&[0, 0, 300, 700]),
             clients: chance.between(4, 8) as usize,
             readers: chance.pick(&[0, 0, GROUPS.len() * nodes as usize]),
@@ -200,6 +205,11 @@ impl Swarm {
             ..self
         }
     }
+}
+
+/// Whose lead is preferred.
+fn priorities(nodes: u32, chance: &mut Chance) -> Vec<(NodeId, u32)> {
+    (1..=nodes).map(|id| (NodeId(id), chance.below(3) as u32)).collect()
 }
 
 /// Whether buckets move, and how often.

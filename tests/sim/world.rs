@@ -61,6 +61,8 @@ pub(crate) enum Happening {
     Hear(NodeId, usize),
     /// Something goes wrong with this node.
     Ambush(NodeId),
+    /// What is sent from one node to another waits from now on for so long, microseconds.
+    Clog((NodeId, NodeId), u64),
     /// The plot goes on.
     Plot(Act),
     /// The operator has another wish about who should own what.
@@ -70,6 +72,9 @@ pub(crate) enum Happening {
     /// A node's report of who owns what reaches the config group.
     Report(Vec<OwnerClaim>),
 }
+
+/// What a full disk says.
+const NO_ROOM: &str = "no storage space";
 
 /// See the module's first lines.
 pub(crate) struct World {
@@ -321,8 +326,14 @@ impl World {
 
     /// A node goes down by itself, and comes back after a while.
     pub(crate) fn goes_down(&mut self, id: NodeId, why: &str) {
-        if why.contains("the power is off") {
-            self.coverage.count(Kind::CutsInWrites);
+        let causes = [
+            ("the power is off", Kind::CutsInWrites),
+            ("the sync failed", Kind::SyncFailures),
+            (NO_ROOM, Kind::DisksFull),
+        ];
+        let cause = causes.into_iter().find(|(words, _)| why.contains(words));
+        if let Some((_, kind)) = cause {
+            self.coverage.count(kind);
         }
         let death = self.choose_death(why);
         self.note(|| format!("{id} goes down: {why}; {death:?}"), &[id.0 as u8, 2]);

@@ -58,3 +58,26 @@ fn a_preferred_replica_that_cannot_be_heard_does_not_hold_up_the_others() {
     }
     assert!(cluster.raft(2).term() > cluster.raft(3).term(), "the second was elected");
 }
+
+/// Without pre-vote each candidate, however hopeless, starts everybody's clock anew.
+#[test]
+fn preferred_replicas_that_lack_entries_do_not_interrupt_the_one_that_has_them_for_ever() {
+    for seed in 0..20 {
+        let voters = Membership::of_voters((1..=4).map(n));
+        let mut cluster = Cluster::new(voters, seed, |config| {
+            first_before_second(config);
+            (config.pre_vote, config.check_quorum) = (false, false);
+        });
+        cluster.elect(1);
+        cluster.raft(1).transfer_leader(n(4)).expect("a voter");
+        cluster.settle();
+        cluster.isolate(1);
+        cluster.isolate(2);
+        cluster.propose(4, "a");
+        cluster.settle();
+        cluster.heal();
+        cluster.isolate(4);
+        cluster.run(800);
+        assert_eq!(cluster.applied(3), ["a"], "seed {seed}: only the third could be elected");
+    }
+}

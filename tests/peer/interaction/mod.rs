@@ -46,7 +46,8 @@ fn scenarios_agree() {
             let bare = asks && directive.input.is_empty();
             let counts = !ours.is_empty() || !theirs.is_empty();
             if counts && !bare {
-                done.count(&place, compare::difference(&ours, &theirs));
+                let difference = compare::difference(&ours, &theirs);
+                done.count(&place, difference.or(outcome.unsupported));
             } else if let Some(error) = outcome.unsupported {
                 done.count(&place, Some(error));
             }

@@ -7,6 +7,7 @@ mod durable_promises;
 mod election_safety;
 mod leader_append_only;
 mod leader_completeness;
+pub(crate) mod linearizable;
 mod log_matching;
 pub(crate) mod memberships;
 mod monotonic;
