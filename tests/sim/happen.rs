@@ -4,6 +4,7 @@ use super::cluster::{Failure, Output, Part};
 use super::coverage::Kind;
 use super::properties::{Held, Violation};
 use super::scanners::Scanners;
+use super::swarm::GROUPS;
 use super::world::{Happening, Parcel, World};
 use eraft::actors::group::event::{Event, ReplyTo};
 use eraft::codec;
@@ -212,8 +213,14 @@ impl World {
         if let Some((at, wait)) = told {
             self.plan_wake(at, 1 + wait);
         }
-        for (node, unit) in self.clients.take_strays() {
+        for (mut node, mut unit) in self.clients.take_strays() {
             self.coverage.count(Kind::Strays);
+            if self.movers.table().is_some() && self.wishes.below(2) == 0 {
+                // As a router sends it that has heard where the buckets are now.
+                let [one, other] = GROUPS;
+                unit.group = if unit.group == one { other } else { one };
+                node = self.some_leader(unit.group).map_or(node, |(leader, _)| leader);
+            }
             let after = self.chance.between(1_000, 800_000);
             self.plan(after, Happening::Deliver(node, Parcel::Unit(unit)));
         }

@@ -18,7 +18,7 @@ use eraft::ids::{GroupId, NodeId};
 use eraft::raft::Role;
 
 /// One seed in so many has a certain plot.
-const ONE_IN: u64 = 48;
+const ONE_IN: u64 = 24;
 /// The group that it is about.
 const GROUP: GroupId = GROUPS[0];
 /// Until somebody else leads, microseconds, at the latest.

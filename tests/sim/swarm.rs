@@ -176,6 +176,8 @@ impl Swarm {
             check_quorum: lease.is_some() || self.shape.config.check_quorum,
             lease,
             quiet_ticks: None,
+            priorities: Vec::new(),
+            promotion_lag_max: None,
             ..self.shape.config
         };
         let nodes = 3;
