@@ -1,4 +1,5 @@
-//! Every acknowledged write is behind real syncs: counted by strace, from outside, and held against the metric.
+//! Every acknowledged write is behind real syncs: counted by strace, from outside, and held against the metric. A
+//! node whose sync fails acknowledges nothing more.
 
 use std::fs;
 use std::thread;

@@ -7,12 +7,10 @@ use super::bitrot::Bitrot;
 use super::cluster::Death;
 use super::coverage::Kind;
 use super::network::Weather;
-use super::node::Node;
 use super::swarm::GROUPS;
 use super::world::{Happening, World};
 use eraft::actors::group::event::Event;
 use eraft::ids::NodeId;
-use eraft::raft::Role;
 use eraft::store::disk::Crash;
 
 /// A kind of fault.
@@ -193,6 +191,7 @@ impl World {
         let within_large = self.swarm.padding > 0;
         let node = &mut self.nodes[id.0 as usize - 1];
         let kind = match fault {
+            // The first three are counted when they happen, if ever: see `World::goes_down`.
             Fault::CutInWrite => {
                 node.is_doomed = true;
                 node.cuts_large_write = within_large;
@@ -365,9 +364,7 @@ impl World {
     fn transfer(&mut self) {
         let group = self.faults.pick(&GROUPS);
         let to = self.any_node();
-        let leads =
-            |node: &&Node| node.status(group).is_some_and(|status| status.role == Role::Leader);
-        let leader = self.nodes.iter().find(leads).map(|node| node.id);
+        let leader = self.some_leader(group).map(|(leader, _)| leader);
         let Some(leader) = leader.filter(|leader| *leader != to) else { return };
         if let Some(process) = &mut self.node_mut(leader).process {
             process.push(group, Event::Transfer(to));

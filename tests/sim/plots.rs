@@ -1,4 +1,4 @@
-//! Plots: what goes wrong in an order that chance alone hardly ever finds. A few seeds have one; each is about
+//! Plots: what goes wrong in an order that chance alone hardly ever finds. One seed in eight has one; each is about
 //! one group of three nodes, and little else goes wrong in it.
 //!
 //! ```text

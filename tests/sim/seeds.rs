@@ -19,12 +19,12 @@ pub(crate) const ALWAYS: &[(u64, &str)] = &[
         218_701,
         "late copies of a finished move's steps began it again, and its bucket had two owners",
     ),
-    (231_235, "the same as 207419, where the newer term was known to a learner alone"),
-    (231_348, "an observer that took its sleeping leader for lost never heard of it again"),
     (
         220_597,
         "the same as 1000098 by a node that was removed, whose question waited for two minutes",
     ),
+    (231_235, "the same as 207419, where the newer term was known to a learner alone"),
+    (231_348, "an observer that took its sleeping leader for lost never heard of it again"),
     (
         232_852,
         "without pre-vote, a candidate in an older term was not told so, and never caught up",

@@ -73,9 +73,6 @@ pub(crate) enum Happening {
     Report(Vec<OwnerClaim>),
 }
 
-/// What a full disk says.
-const NO_ROOM: &str = "no storage space";
-
 /// See the module's first lines.
 pub(crate) struct World {
     pub(crate) seed: u64,
@@ -329,10 +326,9 @@ impl World {
         let causes = [
             ("the power is off", Kind::CutsInWrites),
             ("the sync failed", Kind::SyncFailures),
-            (NO_ROOM, Kind::DisksFull),
+            ("no storage space", Kind::DisksFull),
         ];
-        let cause = causes.into_iter().find(|(words, _)| why.contains(words));
-        if let Some((_, kind)) = cause {
+        if let Some((_, kind)) = causes.into_iter().find(|(words, _)| why.contains(words)) {
             self.coverage.count(kind);
         }
         let death = self.choose_death(why);

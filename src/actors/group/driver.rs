@@ -68,8 +68,6 @@ pub struct Driver {
     clock: StampClock,
     /// Units that wait to be put into an entry.
     queued: VecDeque<(ReplyTo, Unit)>,
-    /// One of them is urgent.
-    hurry: bool,
     proposals: Proposals,
     reads: Reads,
     /// Readys whose writes are not yet synced: what to send when they are.
@@ -169,7 +167,6 @@ impl Driver {
             raft,
             clock: StampClock::new(applied.time),
             queued: VecDeque::new(),
-            hurry: false,
             proposals: Proposals::default(),
             reads: Reads::default(),
             unsynced: VecDeque::new(),
@@ -510,7 +507,6 @@ impl Driver {
             } else if self.disk_low && self.kind.grows(&unit.work) {
                 refuse(from, &unit, Refusal::DiskLow, out);
             } else {
-                self.hurry |= unit.work.is_urgent();
                 self.queued.push_back((from, unit));
             }
         }
@@ -645,8 +641,11 @@ impl Driver {
             self.refuse_queued(Refusal::NotLeader(self.lead.leader), out);
             return;
         }
-        let is_batch = self.queued.len() >= FULL_ENTRY_UNITS || self.hurry;
-        if self.proposals.entries() >= ENTRIES_IN_FLIGHT && !is_batch {
+        let is_urgent = |(_, unit): &(ReplyTo, Unit)| unit.work.is_urgent();
+        if self.proposals.entries() >= ENTRIES_IN_FLIGHT
+            && self.queued.len() < FULL_ENTRY_UNITS
+            && !self.queued.iter().any(is_urgent)
+        {
             return;
         }
         let Some(time) = self.clock.stamp(now.median, now.mono) else {
@@ -680,7 +679,6 @@ impl Driver {
                 }
             }
         }
-        self.hurry = false;
     }
 
     fn ask_reads(&mut self, now: Now, out: &mut Effects) {
@@ -819,7 +817,6 @@ impl Driver {
     }
 
     fn refuse_queued(&mut self, refusal: Refusal, out: &mut Effects) {
-        self.hurry = false;
         for (to, unit) in std::mem::take(&mut self.queued) {
             refuse(to, &unit, refusal, out);
         }

@@ -5,8 +5,8 @@
 //! the former old one is dropped whole. A row found in the old one moves up. So what is used stays, and
 //! nothing is ever searched for a victim. Must hold: what it says of a key is the newest there is.
 //!
-//! It is in parts, by the hash of the key, so that no call takes long: a generation of all rows in one table
-//! takes tens of milliseconds to grow or to drop, and that for all replicas of a group at once.
+//! It is in parts, by the hash of the key, so that no call takes long: one table for all rows takes tens of
+//! milliseconds to grow, and that for all replicas of a group at once.
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;

@@ -1,4 +1,5 @@
-//! What must hold at every moment, one file for each property. The properties are told what every replica
+//! What must hold at every moment, one file for each property; of the clients' whole history
+//! (`linearizable`) it is judged at the end. The properties are told what every replica
 //! says, writes, leads and applies, and answer with a violation as soon as one does not hold.
 
 mod acknowledged;
