@@ -65,6 +65,8 @@ controls! {
     CollectBeforeAcceptance = "forget what was handed off before it is accepted",
     LoseTailOfChanges = "leave the last changes out of a move",
     ForgetSessionsOnMove = "leave the sessions out of a move",
+    BornAfterDamage = "begin anew in silence where all of a replica's log is lost",
+    FarewellUnasked = "let a replica go without asking a majority",
     AdoptOlderTable = "begin a move by an older table",
 }
 

@@ -19,7 +19,7 @@ mod migrator;
 pub mod node;
 mod outbox;
 mod peers;
-mod poller;
+pub mod poller;
 mod process;
 mod redis;
 pub mod router;

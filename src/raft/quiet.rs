@@ -14,8 +14,8 @@
 //!
 //! The message may be lost: then that follower stays awake, asks for pre-votes after a while, and so wakes
 //! its leader, which calms it with a heartbeat. It may come late: then its term or its position is not
-//! the follower's, who says so, and wakes the leader. A learner or an observer has no votes to ask for: what
-//! it has not heard for an election time-out it calls by name.
+//! the follower's, who says so, and wakes the leader. A learner or an observer has no votes to ask for: whom
+//! it has not heard for an election time-out it calls by name, and follows no more after some calls in vain.
 
 use super::message::MessageBody;
 use super::progress::ProgressState;
@@ -23,6 +23,9 @@ use super::replica::Raft;
 use super::role::RoleState;
 use super::step::StepError;
 use crate::ids::{Index, NodeId, Term};
+
+/// After so many calls a leader that does not answer is followed no more.
+const CALLS_MAX: u32 = 3;
 
 impl Raft {
     /// Whether this replica sleeps: it counts no time and sends nothing until something happens.
@@ -81,12 +84,24 @@ impl Raft {
         }
     }
 
-    /// A replica that nobody would elect has heard nothing for an election time-out. If its leader only
-    /// sleeps, this wakes it.
-    pub(super) fn call_sleeping_leader(&mut self) {
-        if let RoleState::Follower(Some(leader)) = self.role
-            && self.config.quiet_ticks.is_some()
-            && !self.is_promotable()
+    /// A replica that nobody would elect has heard nothing for an election time-out, after so many calls. If its
+    /// leader only sleeps, this wakes it.
+    ///
+    /// Who is never answered follows nobody: the leader may be another one by now, of a group in which this
+    /// replica is not. Whoever takes part of it then has to say that it is here.
+    pub(super) fn call_sleeping_leader(&mut self, calls: u32) {
+        if self.is_promotable() {
+            return;
+        }
+        if let RoleState::Follower(Some(leader)) = self.role {
+            self.called = Some(leader);
+            if calls >= CALLS_MAX {
+                self.role = RoleState::Follower(None);
+                self.lose_forwarded();
+            }
+        }
+        if self.config.quiet_ticks.is_some()
+            && let Some(leader) = self.called
         {
             self.send(leader, MessageBody::Awake);
         }

@@ -55,6 +55,8 @@ pub struct Raft {
     pub(super) handicaps: u32,
     /// Nothing happens, and no time is counted.
     pub(super) quiet: bool,
+    /// Whom a replica without a vote calls that hears nothing: the leader that it followed last.
+    pub(super) called: Option<NodeId>,
     /// Reads that this follower has asked its leader about.
     pub(super) forwarded: Forwarded,
     /// What the next Ready will carry.
@@ -107,6 +109,7 @@ impl Raft {
             refusals: 0,
             handicaps: 0,
             quiet: false,
+            called: None,
             forwarded: Forwarded::default(),
             outbox: Outbox::default(),
             ready_number: ReadyNumber(0),
@@ -135,7 +138,7 @@ impl Raft {
             if let Some(late) = self.election_elapsed.checked_sub(self.election_timeout) {
                 self.campaign();
                 if late.is_multiple_of(self.config.election_ticks) {
-                    self.call_sleeping_leader();
+                    self.call_sleeping_leader(late / self.config.election_ticks);
                 }
             }
         }

@@ -2,15 +2,17 @@
 
 use super::cluster::{Failure, Output, Part};
 use super::coverage::Kind;
+use super::pollers::Word;
 use super::properties::{Held, Violation};
 use super::scanners::Scanners;
 use super::swarm::GROUPS;
 use super::world::{Happening, Parcel, World};
-use eraft::actors::group::event::{Event, ReplyTo};
+use eraft::actors::group::event::{Event, Farewell, ReplyTo};
 use eraft::codec;
-use eraft::ids::{GroupId, NodeId, Term};
+use eraft::ids::{GroupId, Index, NodeId, Term};
 use eraft::net::message::{Answer, Outcome, Refusal, Unit};
 use eraft::raft::{Entry, MessageBody, Role, Status};
+use eraft::store::wal::{LogOp, LogWrite};
 
 /// One tick of the Raft clock, microseconds.
 const TICK: u64 = 50_000;
@@ -30,6 +32,12 @@ impl World {
         match happening {
             Happening::Tick(id, life) => self.tick(id, life),
             Happening::Turn(id, life, part) => return self.turn_of(id, life, part),
+            Happening::Deliver(to, Parcel::Word(from, word, [theirs, own])) => {
+                if own == self.disk(to) {
+                    self.hear_word(to, from, word, theirs)?;
+                    self.plan_turns(to);
+                }
+            }
             Happening::Deliver(to, parcel) => self.deliver(to, parcel),
             Happening::Answer(answer) => return self.answer(answer),
             Happening::Wake(at) if self.clients.wake_is_due(at, self.now) => self.wake(at),
@@ -64,6 +72,12 @@ impl World {
                 self.plan_wish();
             }
             Happening::Wish => {}
+            Happening::Place if !self.is_calm => {
+                self.place();
+                self.plan_placement();
+            }
+            Happening::Place => {}
+            Happening::Enlist(id, disk) => self.enlisted(id, disk),
             Happening::News(id, table) => self.news(id, table),
             Happening::Report(claims) => self.reported(claims),
         }
@@ -98,6 +112,7 @@ impl World {
         let after = node.clock.truly(TICK);
         self.watch(id);
         self.look_after_moves(id);
+        self.poll(id);
         self.scan();
         self.plot_ticks(id);
         self.plan(after, Happening::Tick(id, life));
@@ -107,7 +122,7 @@ impl World {
     fn deliver(&mut self, to: NodeId, parcel: Parcel) {
         let now = self.now;
         match &parcel {
-            Parcel::Raft(group, message, _) => {
+            Parcel::Raft(group, message, ..) => {
                 let bytes = codec::encode(message);
                 self.trace.note(now, || format!("{group} {message}"), &bytes);
             }
@@ -119,9 +134,15 @@ impl World {
                 let bytes = codec::encode(unit);
                 self.trace.note(now, || format!("a client to {to}: {unit:?}"), &bytes);
             }
-            Parcel::Pulse(..) => {}
+            Parcel::Word(..) | Parcel::Pulse(..) => {}
         }
         let disk = self.disk(to);
+        if let Parcel::Raft(_, message, _, [theirs, _]) = &parcel
+            && !self.counts(to, message.from, *theirs)
+        {
+            self.coverage.count(Kind::Strangers);
+            return;
+        }
         let node = &mut self.nodes[to.0 as usize - 1];
         let Some(process) = &mut node.process else {
             if let Parcel::Unit(unit) = parcel {
@@ -130,11 +151,11 @@ impl World {
             return;
         };
         match parcel {
-            Parcel::Raft(_, _, [_, known]) | Parcel::Snapshot(_, _, known) if known != disk => {}
-            Parcel::Raft(group, message, _) if message.is_for_secretary() => {
+            Parcel::Raft(.., [_, known]) | Parcel::Snapshot(_, _, known) if known != disk => {}
+            Parcel::Raft(group, message, ..) if message.is_for_secretary() => {
                 process.secretaries.push(group, message);
             }
-            Parcel::Raft(group, message, [from, _]) => {
+            Parcel::Raft(group, message, from, _) => {
                 if matches!(message.body, MessageBody::Relayed { .. }) && message.entry_bytes() > 0
                 {
                     self.coverage.count(Kind::Relayed);
@@ -156,13 +177,14 @@ impl World {
                 node.clocks.heard(from, pulse.clock, wall, mono);
                 node.warden.watch.heard(from, &pulse, mono);
             }
-            Parcel::Unit(unit) if node.silent.contains(&unit.group) => {
+            Parcel::Unit(unit) if process.driver(unit.group).is_none() => {
                 let outcome = Outcome::NotDone(Refusal::NoReplica);
                 self.plan(100, Happening::Answer(Answer { unit: unit.id, outcome }));
             }
             Parcel::Unit(unit) => {
                 process.push(unit.group, Event::Units(ReplyTo::Worker(0), vec![unit]));
             }
+            Parcel::Word(..) => {}
         }
         self.plan_turns(to);
     }
@@ -273,10 +295,17 @@ impl World {
         for lead in out.leads.iter().filter(|lead| lead.role == Role::Leader) {
             self.plot_thickens(id, lead.group);
         }
+        for group in out.ended {
+            self.ended(id, group);
+        }
+        for group in out.begun {
+            self.begun(id, group)?;
+        }
         for (group, message) in out.messages {
             self.properties.sent(group, &message)?;
             let (to, disks) = (message.to, [self.disk(id), self.disk(message.to)]);
-            self.send(id, to, Parcel::Raft(group, message, disks));
+            let own = self.identity(id, group);
+            self.send(id, to, Parcel::Raft(group, message, own, disks));
         }
         for write in &out.written {
             self.properties.wrote(id, write)?;
@@ -316,16 +345,9 @@ impl World {
                 self.held(id, group, &holdings)?;
             }
         }
-        for answer in out.answers {
-            if let Some(asker) = self.tasks.asker(answer.unit) {
-                self.send_to_driver(id, asker, answer);
-                continue;
-            }
-            if self.loses_answer(id) {
-                continue;
-            }
-            let after = self.network.client_way();
-            self.plan(after, Happening::Answer(answer));
+        self.send_answers(id, out.answers);
+        for (group, Farewell { node, disk, request }) in out.farewells {
+            self.send_word(id, node, Word::Farewell(group, disk, request));
         }
         for (to, frame) in out.frames {
             let disk = self.disk(to);
@@ -339,10 +361,29 @@ impl World {
         Ok(())
     }
 
+    /// Answers to units leave a node.
+    pub(crate) fn send_answers(&mut self, id: NodeId, answers: Vec<Answer>) {
+        for answer in answers {
+            if let Some(asker) = self.tasks.asker(answer.unit) {
+                self.send_to_driver(id, asker, answer);
+                continue;
+            }
+            if self.loses_answer(id) {
+                continue;
+            }
+            let after = self.network.client_way();
+            self.plan(after, Happening::Answer(answer));
+        }
+    }
+
     /// A group has another membership, and nobody had heard of that before.
     fn changed(&mut self, group: GroupId, entry: &Entry) {
         let made = self.properties.membership(group).clone();
         self.note(|| format!("{group} is {made:?} at {}", entry.index), &[10]);
+        if self.come_and_go() {
+            self.coverage.count(Kind::Placed);
+            return;
+        }
         match self.prospects.settled(group, entry, &made) {
             Some(kind) => self.coverage.count(kind),
             None if !made.is_joint() => self.coverage.count(Kind::JointLeft),
@@ -369,7 +410,10 @@ impl World {
             Ok(written) => written,
             Err(failure) => return Ok(Err(failure)),
         };
-        for write in written.iter().filter(|write| !node.silent.contains(&write.group)) {
+        let counts = |write: &&LogWrite| {
+            !node.silent.contains(&write.group) && !matches!(write.op, Some(LogOp::Dead))
+        };
+        for write in written.iter().filter(counts) {
             self.properties.synced(id, write);
         }
         node.warden.log.end(node.clock.mono(self.now));
@@ -405,6 +449,10 @@ impl World {
         };
         for (group, index) in written {
             if self.movers.table().is_some() && self.wishes.below(DIGEST_ONE_IN) != 0 {
+                continue;
+            }
+            if index == Index(0) {
+                // Founders own buckets, others nothing at all.
                 continue;
             }
             let digest = self.digest(id, group);

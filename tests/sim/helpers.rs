@@ -160,7 +160,7 @@ impl World {
         let process = self.node_mut(id).process.as_mut().expect("it lives");
         for (group, message) in process.secretaries.turn() {
             let (to, disks) = (message.to, [self.disk(id), self.disk(message.to)]);
-            self.send(id, to, Parcel::Raft(group, message, disks));
+            self.send(id, to, Parcel::Raft(group, message, disks[0], disks));
         }
     }
 

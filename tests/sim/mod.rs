@@ -40,6 +40,7 @@ mod network;
 mod node;
 mod operation;
 mod plots;
+mod pollers;
 mod properties;
 mod reconfigure;
 pub(crate) mod run;

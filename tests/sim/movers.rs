@@ -2,11 +2,11 @@
 //! table is edited by the code that ships; only its group is not here: it is always there, and its versions
 //! reach the nodes late, out of order, or never.
 
-use super::cluster::hash_tag;
+use super::cluster::{Disks, hash_tag};
 use super::coverage::Kind;
 use super::swarm::GROUPS;
 use super::world::{Happening, World};
-use eraft::ids::{Bucket, ClusterId, GroupId, NodeId};
+use eraft::ids::{Bucket, ClusterId, GroupId, Incarnation, NodeId};
 use eraft::shard::{
     Actual, BucketRange, ConfigCommand, FIRST_EPOCH, Founder, InitPlan, NodeInfo, Owner,
     OwnerClaim, Owners, Pair, ReplicatedLimits, Table, bucket_of,
@@ -31,19 +31,11 @@ pub(crate) fn home_of(group: GroupId) -> Bucket {
 }
 
 impl Movers {
-    /// For a cluster of these nodes.
-    pub(crate) fn new(nodes: &[NodeId]) -> Self {
-        let founder = |id: &NodeId| Founder {
-            node: *id,
-            info: NodeInfo {
-                incarnation: eraft::ids::Incarnation(1),
-                quic: format!("{id}:1"),
-                redis: format!("{id}:2"),
-                cluster_port: format!("{id}:3"),
-                http: format!("{id}:4"),
-                zone: None,
-            },
-        };
+    /// For a cluster of these nodes, of which the first few found the groups.
+    pub(crate) fn new(nodes: &[NodeId], founders: usize) -> Self {
+        let info = |id| info_of(id, Disks::default().incarnation(id));
+        let founder = |id: &NodeId| Founder { node: *id, info: info(*id) };
+        let (nodes, others) = nodes.split_at(founders);
         let plan = InitPlan {
             cluster: ClusterId([7; 16]),
             hash_key: [9; 16],
@@ -53,6 +45,10 @@ impl Movers {
             limits: ReplicatedLimits::default(),
         };
         let mut table = Table::found(&plan).expect("a plan that makes sense");
+        for node in others.iter().copied() {
+            let add = ConfigCommand::AddNode { node, info: info(node) };
+            table = table.after(&add).expect("nobody knows it");
+        }
         table.owners = Owners::none();
         for group in GROUPS {
             let actual = Some(Actual { group, epoch: FIRST_EPOCH });
@@ -64,6 +60,18 @@ impl Movers {
     /// The newest version, if anything moves at all.
     pub(crate) fn table(&self) -> Option<&Arc<Table>> {
         self.table.as_ref()
+    }
+}
+
+/// A node as the table knows it.
+pub(crate) fn info_of(id: NodeId, incarnation: Incarnation) -> NodeInfo {
+    NodeInfo {
+        incarnation,
+        quic: format!("{id}:1"),
+        redis: format!("{id}:2"),
+        cluster_port: format!("{id}:3"),
+        http: format!("{id}:4"),
+        zone: None,
     }
 }
 
@@ -112,7 +120,7 @@ impl World {
         self.change_table(&ConfigCommand::OwnerReport(claims));
     }
 
-    fn change_table(&mut self, command: &ConfigCommand) {
+    pub(crate) fn change_table(&mut self, command: &ConfigCommand) {
         let Some(before) = self.movers.table.clone() else { return };
         let Ok(after) = before.after(command) else { return };
         if after == *before {

@@ -311,7 +311,8 @@ impl World {
     /// Only as long as every group keeps a majority.
     fn lose_disk(&mut self, fault: Fault, id: NodeId) {
         let node = self.node(id);
-        let is_lost = node.is_lost || node.bitrot.is_done();
+        // Where replicas repair themselves, only one that never starts has nothing left to lose.
+        let is_lost = node.is_lost || (node.bitrot.is_done() && !self.come_and_go());
         let may_go = is_lost || (node.is_fine() && (self.helps(id) || self.can_lose(id)));
         if !may_go || (fault == Fault::BitFlip && is_lost) {
             return;

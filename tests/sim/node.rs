@@ -3,6 +3,7 @@
 use super::bitrot::Bitrot;
 use super::clock::Clock;
 use super::cluster::{Acknowledge, Chance, Death, Disks, Failure, Machinery, Part, Process, Shape};
+use super::pollers::Poller;
 use super::stewards::Steward;
 use super::swarm::GROUPS;
 use super::warden::Warden;
@@ -12,7 +13,8 @@ use eraft::actors::group::event::Now;
 use eraft::ids::{GroupId, Incarnation, NodeId};
 use eraft::raft::Status;
 use eraft::shard::Table;
-use std::collections::BTreeSet;
+use eraft::store::wal::Damage;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// See the module's first lines.
@@ -24,6 +26,9 @@ pub(crate) struct Node {
     pub(crate) clocks: PeerClocks,
     pub(crate) warden: Warden,
     pub(crate) steward: Steward,
+    pub(crate) poller: Poller,
+    /// The replicas on its disks, and the disk by which each is known to its group.
+    pub(crate) identities: BTreeMap<GroupId, Incarnation>,
     /// The newest that it has heard of.
     pub(crate) table: Option<Arc<Table>>,
     /// Lives so far.
@@ -53,13 +58,16 @@ pub(crate) struct Node {
 impl Node {
     /// A machine with empty disks, switched off.
     pub(crate) fn new(id: NodeId, ahead: i64) -> Self {
+        let disks = Disks::default();
         Self {
             id,
-            disks: Disks::default(),
+            identities: all_by(disks.incarnation(id)),
+            disks,
             clock: Clock::new(ahead),
             clocks: PeerClocks::default(),
             warden: Warden::default(),
             steward: Steward::default(),
+            poller: Poller::default(),
             table: None,
             asleep: BTreeSet::new(),
             life: 0,
@@ -85,12 +93,15 @@ impl Node {
         self.clocks = PeerClocks::default();
         self.warden = Warden::default();
         self.steward = Steward::default();
+        self.poller = Poller::new(self.life);
         self.asleep.clear();
         self.paused_until = 0;
         let seed = Chance::new(seed ^ self.life << 32, u64::from(self.id.0)).next();
         let machinery = Machinery::start(self.id, self.life, seed, &self.disks, shape)?;
-        let silent = shape.groups.iter().filter(|group| machinery.is_silent(**group));
+        self.identities = machinery.identities.clone();
+        let silent = self.identities.keys().filter(|group| machinery.is_silent(**group));
         self.silent = silent.copied().collect();
+        self.poller.is_unsure = machinery.damage == Damage::All;
         self.process = Some(Process::new(machinery, Acknowledge::AfterSync));
         Ok(())
     }
@@ -107,6 +118,7 @@ impl Node {
     pub(crate) fn replace_disk(&mut self) {
         self.process = None;
         self.disks = self.disks.replaced();
+        self.identities = all_by(self.disks.incarnation(self.id));
         self.table = None;
         self.bitrot = Bitrot::default();
         self.silent.clear();
@@ -115,8 +127,21 @@ impl Node {
 
     /// Whether its disk is the one by which it is known, and its replica of a group takes part.
     pub(crate) fn takes_part(&self, group: GroupId, known: Option<Incarnation>) -> bool {
-        let is_known = known.is_none_or(|known| known == self.disks.incarnation(self.id));
+        let own = self.identities.get(&group);
+        let is_known = own.is_some_and(|own| known.is_none_or(|known| known == *own));
         is_known && !self.is_lost && !self.silent.contains(&group)
+    }
+
+    /// Whether a replica of a group is on its disks.
+    pub(crate) fn hosts(&self, group: GroupId) -> bool {
+        self.identities.contains_key(&group)
+    }
+
+    /// If nothing is left of what its log has lost, it is well again.
+    pub(crate) fn heals(&mut self) {
+        if self.bitrot.is_done() && self.silent.is_empty() && !self.poller.is_unsure {
+            self.bitrot = Bitrot::default();
+        }
     }
 
     /// Whether besides it will go on taking part, as far as can be told.
@@ -189,4 +214,9 @@ impl Node {
         self.state_slow_until = 0;
         self.clock.set_rate(1_000_000, now);
     }
+}
+
+/// A replica of each group, all known by one disk.
+fn all_by(disk: Incarnation) -> BTreeMap<GroupId, Incarnation> {
+    GROUPS.into_iter().map(|group| (group, disk)).collect()
 }

@@ -142,6 +142,9 @@ impl World {
     /// Whether every group can go on without the disk of this node, whatever becomes of the changes under
     /// way.
     pub(crate) fn can_lose(&self, id: NodeId) -> bool {
+        if self.come_and_go() {
+            return self.can_lose_by_wish(id);
+        }
         GROUPS.into_iter().all(|group| {
             let newest = self.properties.membership(group);
             let prospects = self.prospects.of(group).map(|one| &one.membership);

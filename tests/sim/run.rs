@@ -90,6 +90,7 @@ fn calm(world: &mut World) -> Held {
     }
     world.end_low_disks();
     world.let_all_move();
+    world.place_for_good();
     world.end_silences();
     world.clients.hurry(UNITS_AFTER);
     world.note(|| "nothing goes wrong any more".into(), &[6]);

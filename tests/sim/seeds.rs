@@ -4,6 +4,9 @@
 /// Seed and reason.
 pub(crate) const ALWAYS: &[(u64, &str)] = &[
     (0, "the smallest"),
+    (62, "a learner that was removed unawares, and wanted again, followed its old leader for ever"),
+    (1_009, "a replica was destroyed by a late answer, though its group had let it in again"),
+    (1_637, "a replica of whose log all was lost was born again as the founder that it had been"),
     (u64::MAX, "the largest"),
     (
         101_879,

@@ -54,6 +54,8 @@ pub(crate) struct Swarm {
     pub(crate) stray_one_in: u64,
     /// Buckets move, and the operator has another wish so often, microseconds.
     pub(crate) wishes: Option<u64>,
+    /// Replicas come and go, and the operator names other nodes so often, microseconds.
+    pub(crate) placements: Option<u64>,
     /// What the seed is about.
     pub(crate) plot: Option<Plot>,
 }
@@ -93,6 +95,7 @@ impl Swarm {
         let shape = Shape {
             nodes: (1..=nodes).map(NodeId).collect(),
             groups: GROUPS.to_vec(),
+            come_and_go: false,
             founders: founded_by(founders),
             helpers: Vec::new(),
             options: small_segments(chance.pick(&[16, 32]) * 1024),
@@ -134,12 +137,41 @@ impl Swarm {
             skew: chance.pick(&[0, 50, 5_000, 3_600_000]),
             wishes: wishes(seed),
             stray_one_in: if wishes(seed).is_some() { 2 } else { 12 },
+            placements: None,
             plot: Plot::of(seed),
         };
-        match swarm.plot {
-            Some(plot) => swarm.about(plot, &mut chance),
-            None => swarm.helped(seed),
+        match (swarm.plot, placements(seed)) {
+            (Some(plot), _) => swarm.about(plot, &mut chance),
+            (None, Some(pause)) if swarm.wishes.is_some() => swarm.placed(seed, pause),
+            (None, _) => swarm.helped(seed),
         }
+    }
+
+    /// Three nodes found the groups, others stand by, and the table says which of them are to have a replica.
+    fn placed(self, seed: u64, pause: u64) -> Self {
+        let mut chance = Chance::new(seed, 0x7370_6172);
+        let founders = 3;
+        let nodes = founders + chance.pick(&[1, 2, 2]);
+        let mut faults = self.faults;
+        // What replicas need to come and go.
+        faults.extend([Fault::BitFlip; 3]);
+        for fault in [Fault::Wipe, Fault::BitFlip] {
+            if chance.below(2) == 0 {
+                faults.push(fault);
+            }
+        }
+        let shape = Shape {
+            nodes: (1..=nodes).map(NodeId).collect(),
+            founders: founded_by(founders),
+            come_and_go: true,
+            // Without them one that is removed unawares disturbs the others until it hears so (thesis, 4.2.3);
+            // nodes always ask first.
+            config: Config { pre_vote: true, ..self.shape.config },
+            ..self.shape
+        };
+        let readers = self.readers.min(GROUPS.len() * nodes as usize);
+        let placements = Some(pause);
+        Self { shape, readers, operator: None, placements, faults, ..self }
     }
 
     /// Some seeds have nodes besides, to be observers and secretaries.
@@ -218,6 +250,12 @@ fn priorities(nodes: u32, chance: &mut Chance) -> Vec<(NodeId, u32)> {
 fn wishes(seed: u64) -> Option<u64> {
     let mut chance = Chance::new(seed, 0x6d_6f7665);
     chance.pick(&[None, None, Some(60_000), Some(300_000)])
+}
+
+/// Whether replicas come and go, and how often others are wished for.
+fn placements(seed: u64) -> Option<u64> {
+    let mut chance = Chance::new(seed, 0x706c_6163);
+    chance.pick(&[None, None, Some(150_000), Some(500_000)])
 }
 
 /// The founders' membership.

@@ -1,13 +1,14 @@
 //! The world of one run: machines, network, clients, and the agenda of all that is still to happen.
 
 use super::clients::Clients;
-use super::cluster::{Agenda, Chance, Death, Failure, Part, Trace};
+use super::cluster::{Agenda, Chance, Death, Failure, Part, Shape, Trace};
 use super::coverage::{Coverage, Kind};
 use super::helpers::Helpers;
 use super::movers::Movers;
 use super::network::Network;
 use super::node::Node;
 use super::plots::{Act, Plotter};
+use super::pollers::Word;
 use super::properties::{Held, Properties, Violation};
 use super::reconfigure::Prospects;
 use super::scanners::Scanners;
@@ -26,12 +27,15 @@ const NOTICED_ONE_IN: u64 = 8;
 /// Something that travels.
 #[derive(Clone, Debug)]
 pub(crate) enum Parcel {
-    /// From the first of these disks to the second: to another one there is no connection.
-    Raft(GroupId, Message, [Incarnation; 2]),
+    /// Of the replica known by this disk, from the first of these disks to the second: to another one there is
+    /// no connection.
+    Raft(GroupId, Message, Incarnation, [Incarnation; 2]),
     /// From a node, to this disk of another one.
     Snapshot(NodeId, SnapshotFrame, Incarnation),
     /// A node's sign of life.
     Pulse(NodeId, Pulse),
+    /// What a node's poller says, from the first of these disks to the second.
+    Word(NodeId, Word, [Incarnation; 2]),
     /// From a client.
     Unit(Unit),
 }
@@ -67,6 +71,10 @@ pub(crate) enum Happening {
     Plot(Act),
     /// The operator has another wish about who should own what.
     Wish,
+    /// The operator names other nodes for a group.
+    Place,
+    /// A node's new disk is told to the config group.
+    Enlist(NodeId, Incarnation),
     /// A version of the table reaches a node.
     News(NodeId, Arc<Table>),
     /// A node's report of who owns what reaches the config group.
@@ -122,7 +130,7 @@ impl World {
             properties: Properties::new(swarm.shape.founders.clone()),
             prospects: Prospects::default(),
             plotter: Plotter::default(),
-            movers: swarm.wishes.map(|_| Movers::new(&swarm.shape.nodes)).unwrap_or_default(),
+            movers: swarm.wishes.map(|_| movers_of(&swarm.shape)).unwrap_or_default(),
             tasks: Tasks::default(),
             scanners: swarm.wishes.map(|_| Scanners::new()).unwrap_or_default(),
             helpers: Helpers::new(seed),
@@ -139,6 +147,10 @@ impl World {
         };
         for id in world.swarm.shape.nodes.clone() {
             world.plan(u64::from(id.0) * 3_001, Happening::Start(id));
+            if world.come_and_go() {
+                // The table by which the groups were founded.
+                world.node_mut(id).table = world.movers.table().cloned();
+            }
         }
         for at in 0..world.clients.count() {
             world.plan_wake(at, 20_000 + at as u64 * 777);
@@ -146,6 +158,7 @@ impl World {
         world.plan_fault();
         world.plan_operator();
         world.plan_wish();
+        world.plan_placement();
         world.begin_plot();
         world.begin_helpers();
         world
@@ -213,6 +226,12 @@ impl World {
     /// The disk that a node has at the moment.
     pub(crate) fn disk(&self, id: NodeId) -> Incarnation {
         self.node(id).disks.incarnation(id)
+    }
+
+    /// The disk by which a replica is known.
+    pub(crate) fn identity(&self, id: NodeId, group: GroupId) -> Incarnation {
+        let own = self.node(id).identities.get(&group);
+        own.copied().unwrap_or_else(|| self.disk(id))
     }
 
     /// What a node has of a group's state, in one number, without what the group has forgotten: nothing is
@@ -294,7 +313,6 @@ impl World {
     fn started(&mut self, id: NodeId) -> Held {
         let node = &self.nodes[id.0 as usize - 1];
         let life = node.life;
-        let disk = node.disks.incarnation(id);
         let machinery = &node.process.as_ref().expect("just started").machinery;
         if machinery.torn {
             self.coverage.count(Kind::TornTails);
@@ -303,8 +321,12 @@ impl World {
             self.coverage.count(Kind::Restarts);
         }
         for group in GROUPS {
+            let Some(disk) = machinery.identities.get(&group) else {
+                self.properties.wiped((id, group));
+                continue;
+            };
             if let Some(remembered) = machinery.remembered.get(&group) {
-                self.properties.started((id, group), disk, remembered)?;
+                self.properties.started((id, group), *disk, remembered)?;
             } else if !node.bitrot.is_done() {
                 let story = format!("{id}: {:?} at {}", machinery.damage, machinery.places);
                 return Err(Violation::new("no damage without a cause", story));
@@ -394,6 +416,7 @@ impl World {
     pub(crate) fn is_settled(&self) -> bool {
         self.all_are_up()
             && self.nothing_moves()
+            && self.are_placed()
             && GROUPS.into_iter().all(|group| {
                 let Some((leader, members)) = self.leader(group) else { return false };
                 let Some(last) = members.iter().find(|one| one.id == leader).map(|one| one.last)
@@ -461,4 +484,13 @@ impl World {
         }
         story
     }
+}
+
+/// The config table's keeper, for a cluster in which buckets move.
+fn movers_of(shape: &Shape) -> Movers {
+    let founders = match shape.come_and_go {
+        true => shape.founders.voters.len(),
+        false => shape.nodes.len(),
+    };
+    Movers::new(&shape.nodes, founders)
 }

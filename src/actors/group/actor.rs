@@ -11,7 +11,7 @@ mod figures;
 use super::caretaker::Wish;
 use super::driver::Driver;
 use super::era::Line;
-use super::event::{Applied, ApplyItem, Effects, Event, Lead, Now};
+use super::event::{Applied, ApplyItem, Effects, Event, Farewell, Lead, Now};
 use super::intake::Intake;
 use super::payload::PayloadKind;
 use super::recovered::{goes_with, restored};
@@ -27,7 +27,6 @@ use crate::limits;
 use crate::net::message::{Answer, GroupStatus, Outcome, PeerMessage, Refusal, SnapshotFrame};
 use crate::raft::{self, Raft, Role, SnapshotMeta};
 use crate::rows::RowGeneration;
-use crate::shard::Table;
 use crate::store::wal::{self, RecoveredGroup};
 use crate::time::{MonoMillis, UnixMillis};
 use actix::prelude::*;
@@ -274,7 +273,7 @@ impl GroupActor {
         let health = self.seed.shared.health();
         self.run(Event::Health { health, spread_ticks: 1 }, context);
         if let Some(routing) = self.seed.shared.routing()
-            && let Some(wish) = wish_for(routing.table(), self.seed.group)
+            && let Some(wish) = Wish::of(routing.table(), self.seed.group)
         {
             self.run(Event::Wish(wish), context);
         }
@@ -608,9 +607,10 @@ impl GroupActor {
             }
             self.median = None;
         }
-        for (node, disk) in effects.farewells {
+        for Farewell { node, disk, request } in effects.farewells {
+            let farewell = PeerMessage::Farewell { group, disk, request };
             // Lost: it asks again.
-            let _ = self.seed.shared.peers.control(node, &PeerMessage::Farewell { group, disk });
+            let _ = self.seed.shared.peers.control(node, &farewell);
         }
         for (offer, wanted) in effects.offers {
             self.offered(&offer, wanted, context);
@@ -700,12 +700,6 @@ impl From<String> for BuildError {
     fn from(trouble: String) -> Self {
         Self::Again(trouble)
     }
-}
-
-/// What the newest table wishes for a group.
-pub(crate) fn wish_for(table: &Table, group: GroupId) -> Option<Wish> {
-    let replicas = table.groups.get(&group)?.replicas.clone();
-    Some(Wish { table: table.stamp(), replicas })
 }
 
 /// Makes sure that the replica lives in the log, and answers the disk by which it is known if that is not the

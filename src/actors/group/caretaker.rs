@@ -14,13 +14,13 @@
 //! - whoever comes back with another disk loses its vote before the new disk is anything but a learner;
 //! - voters go only when all that are to stay are voters, so that the data is there before it is deleted.
 
-use crate::ids::{Incarnation, NodeId};
+use crate::ids::{GroupId, Incarnation, NodeId};
 use crate::limits;
 use crate::raft::quorum::majority;
 use crate::raft::{
     Change, ChangeKind, Membership, MembershipChange, PeerStatus, ProgressState, Status,
 };
-use crate::shard::TableStamp;
+use crate::shard::{Table, TableStamp};
 use crate::time::MonoMillis;
 use std::collections::BTreeMap;
 
@@ -40,6 +40,15 @@ pub struct Wish {
     pub table: TableStamp,
     /// The nodes that should hold a replica, sorted.
     pub replicas: Vec<NodeId>,
+}
+
+impl Wish {
+    /// What a table wishes for a group, if it knows the group.
+    #[must_use]
+    pub fn of(table: &Table, group: GroupId) -> Option<Self> {
+        let replicas = table.groups.get(&group)?.replicas.clone();
+        Some(Self { table: table.stamp(), replicas })
+    }
 }
 
 /// What to do next.

@@ -11,7 +11,7 @@
 use super::caretaker::{Care, Caretaker};
 use super::clock::StampClock;
 use super::event::{
-    Applied, ApplyItem, ConfirmedRead, Effects, Event, Lead, Now, Offer, ReplyTo, Route,
+    Applied, ApplyItem, ConfirmedRead, Effects, Event, Farewell, Lead, Now, Offer, ReplyTo, Route,
     SnapshotUse,
 };
 use super::memberships::Memberships;
@@ -90,7 +90,7 @@ pub struct Driver {
     care_at: MonoMillis,
     caring: bool,
     /// Who asked to be let go, by the read that will confirm that it may.
-    leaving: BTreeMap<ReadContext, (NodeId, Incarnation)>,
+    leaving: BTreeMap<ReadContext, Farewell>,
     last_leaving: u64,
 }
 
@@ -308,12 +308,16 @@ impl Driver {
                 self.caretaker.arrived(node, disk, now.mono);
                 self.care_at = now.mono;
             }
-            Event::Leaving { node, disk, forgotten } => {
+            Event::Leaving { node, disk, forgotten, request } => {
                 if forgotten {
                     self.caretaker.forgotten(node, disk, now.mono);
                     self.care_at = now.mono;
                 }
-                self.let_go(node, disk);
+                #[cfg(feature = "controls")]
+                if active(Control::FarewellUnasked) && !self.raft.membership().holds(node, disk) {
+                    out.farewells.push(Farewell { node, disk, request });
+                }
+                self.let_go(Farewell { node, disk, request });
             }
             Event::DiskLow(low) => self.disk_low = low,
             Event::Helpers { observers, secretaries } => {
@@ -420,9 +424,9 @@ impl Driver {
 
     /// A replica asks to be let go. Whether the membership here is the newest that is committed, a majority
     /// has to say.
-    fn let_go(&mut self, node: NodeId, disk: Incarnation) {
+    fn let_go(&mut self, leaver: Farewell) {
         if self.lead.role != Role::Leader
-            || self.raft.membership().holds(node, disk)
+            || self.raft.membership().holds(leaver.node, leaver.disk)
             || self.leaving.len() >= limits::MEMBERS_MAX
         {
             return;
@@ -431,17 +435,17 @@ impl Driver {
         let context = ReadContext(LEAVING | self.last_leaving);
         self.raft.wake();
         if self.raft.read_index(context).is_ok() {
-            self.leaving.insert(context, (node, disk));
+            self.leaving.insert(context, leaver);
         }
     }
 
     fn confirmed(&mut self, state: ReadState, out: &mut Effects) {
         match self.leaving.remove(&state.context) {
             // What is not handed over yet may have let it in again. It asks once more.
-            Some((node, disk)) => {
-                let is_out = !self.raft.membership().holds(node, disk);
+            Some(leaver) => {
+                let is_out = !self.raft.membership().holds(leaver.node, leaver.disk);
                 if is_out && state.index <= self.handed_over {
-                    out.farewells.push((node, disk));
+                    out.farewells.push(leaver);
                 }
             }
             None => self.reads.confirm(state),

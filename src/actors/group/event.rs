@@ -103,6 +103,8 @@ pub enum Event {
         disk: Incarnation,
         /// It has forgotten what it promised, and must be removed.
         forgotten: bool,
+        /// Names the request.
+        request: u64,
     },
     /// A leader of this term offers a snapshot; [`Effects::offers`] says whether it is of use.
     SnapshotOffered(Offer),
@@ -120,6 +122,17 @@ pub enum Event {
         /// The last term of its lead.
         term: Term,
     },
+}
+
+/// A replica that its group can do without, for it had asked so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// Its node.
+    pub node: NodeId,
+    /// The disk by which it is known.
+    pub disk: Incarnation,
+    /// The request that is granted.
+    pub request: u64,
 }
 
 /// A snapshot that is offered to this replica.
@@ -229,7 +242,7 @@ pub struct Effects {
     /// What became of proposals of changes: where they stand in the log, or why they never will.
     pub changes: Vec<Proposed>,
     /// These replicas do not belong to the group any more: a majority has confirmed it.
-    pub farewells: Vec<(NodeId, Incarnation)>,
+    pub farewells: Vec<Farewell>,
     /// Snapshots that were offered, and whether they are of use.
     pub offers: Vec<(Offer, bool)>,
     /// Units of reads that were handed over on the strength of a lease.

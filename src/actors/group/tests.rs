@@ -2,7 +2,7 @@
 
 use super::caretaker::Wish;
 use super::driver::Driver;
-use super::event::{Applied, ApplyItem, Effects, Event, Now, Proposed, ReplyTo};
+use super::event::{Applied, ApplyItem, Effects, Event, Farewell, Now, Proposed, ReplyTo};
 use super::payload::PayloadKind;
 use crate::actors::liveness::{Health, PeerHealth};
 use crate::ids::{Generation, GroupId, Incarnation, Index, NodeId};
@@ -37,7 +37,7 @@ struct Bench {
     changes: Vec<Proposed>,
     /// Until when the reads handed over may be answered.
     reads: Vec<Option<MonoMillis>>,
-    farewells: Vec<(NodeId, Incarnation)>,
+    farewells: Vec<Farewell>,
     /// The disk by which the friend speaks.
     disk: Incarnation,
     applied: Index,
@@ -340,6 +340,7 @@ fn who_does_not_belong_is_let_go_when_a_majority_says_so() {
         node: NodeId(node),
         disk: Incarnation(disk),
         forgotten,
+        request: 100 + disk,
     };
     bench.handle(leaving(3, 3, false));
     for _ in 0..5 {
@@ -358,7 +359,9 @@ fn who_does_not_belong_is_let_go_when_a_majority_says_so() {
     for _ in 0..5 {
         bench.handle(Event::Tick);
     }
-    assert_eq!(bench.farewells, [(NodeId(3), Incarnation(30)), (NodeId(4), Incarnation(4))]);
+    let farewell =
+        |node, disk| Farewell { node: NodeId(node), disk: Incarnation(disk), request: 100 + disk };
+    assert_eq!(bench.farewells, [farewell(3, 30), farewell(4, 4)]);
 }
 
 #[test]
@@ -369,11 +372,12 @@ fn who_has_forgotten_is_removed_and_then_let_go() {
     for _ in 0..200 {
         let (node, disk) = (NodeId(3), Incarnation(3));
         bench.now += 50;
-        bench.handle(Event::Leaving { node, disk, forgotten: true });
+        bench.handle(Event::Leaving { node, disk, forgotten: true, request: 7 });
         bench.handle(Event::Tick);
     }
     assert!(!bench.driver.membership().contains(NodeId(3)));
-    assert!(bench.farewells.contains(&(NodeId(3), Incarnation(3))));
+    let farewell = Farewell { node: NodeId(3), disk: Incarnation(3), request: 7 };
+    assert!(bench.farewells.contains(&farewell));
 }
 
 #[test]

@@ -130,12 +130,12 @@ impl NodeInbound {
                 // Full, or nobody here leads the group: it is said again, and to others.
                 let _ = self.shared.try_send(group, Event::Arrived { node: from, disk });
             }
-            PeerMessage::Leave { group, disk, forgotten } => {
-                let event = Event::Leaving { node: from, disk, forgotten };
+            PeerMessage::Leave { group, disk, forgotten, request } => {
+                let event = Event::Leaving { node: from, disk, forgotten, request };
                 let _ = self.shared.try_send(group, event);
             }
-            PeerMessage::Farewell { group, disk } => {
-                let _ = self.shared.try_send(group, GroupMessage::Farewell(disk));
+            PeerMessage::Farewell { group, disk, request } => {
+                self.tell_poller(PollerMessage::Farewell(group, disk, request));
             }
             PeerMessage::Forward(units) => self.forwarded(from, units),
             PeerMessage::Answers(answers) => {

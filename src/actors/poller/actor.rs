@@ -4,7 +4,8 @@
 
 use super::follow::{Follow, Helpers, Seen, Step, Told};
 use crate::actors::config;
-use crate::actors::group::actor::wish_for;
+use crate::actors::group::actor::GroupMessage;
+use crate::actors::group::caretaker::Wish;
 use crate::actors::group::event::Event;
 use crate::actors::identity::Kinship;
 use crate::actors::metrics;
@@ -13,7 +14,7 @@ use crate::actors::node::Host;
 use crate::actors::router::Router;
 use crate::actors::shared::{Board, Shared, Undelivered};
 use crate::actors::supervision::{Restarts, guarded};
-use crate::ids::{GroupId, NodeId, TableVersion};
+use crate::ids::{GroupId, Incarnation, NodeId, TableVersion};
 use crate::net::message::PeerMessage;
 use crate::shard::{
     Author, ConfigCommand, ConfigReply, ConfigRequest, GroupInfo, InitPlan, NodeInfo, Recovery,
@@ -44,6 +45,8 @@ pub(crate) enum PollerMessage {
     Founded(InitPlan),
     /// A node came back with another disk, and asks to be known by it.
     Enlisted(NodeId, NodeInfo),
+    /// A group can do without the replica here that is known by this disk and made this request.
+    Farewell(GroupId, Incarnation, u64),
 }
 
 impl Message for PollerMessage {
@@ -124,6 +127,7 @@ impl Poller {
     #[must_use]
     pub(crate) fn start_here(seed: PollerSeed, router: Router) -> Addr<Self> {
         Supervisor::start(move |_| {
+            // `begin` knows better.
             let follow = Follow::default();
             let restarts = Restarts::default();
             let stewards = Stewards::new(seed.shared.clone(), router.clone());
@@ -145,7 +149,9 @@ impl Poller {
 
     /// Seeds the follower with what this node has on disk.
     fn begin(&mut self) {
-        self.follow = Follow::default();
+        // Without randomness it begins where others may have begun: then a late answer to one of those counts,
+        // as late as an answer can be within one connection.
+        self.follow = Follow::new(getrandom::u64().unwrap_or_default());
         (self.telling, self.adopting) = (false, false);
         let known = self.seed.shared.routing().map(|routing| routing.table().clone());
         if let Some(table) = known.or(self.seed.table.clone()) {
@@ -259,8 +265,8 @@ impl Poller {
             Step::Join { group, disk, aloud } => {
                 self.say(group, aloud, connected, &PeerMessage::Join { group, disk });
             }
-            Step::Leave { group, disk, forgotten, aloud } => {
-                let leave = PeerMessage::Leave { group, disk, forgotten };
+            Step::Leave { group, disk, forgotten, request, aloud } => {
+                let leave = PeerMessage::Leave { group, disk, forgotten, request };
                 self.say(group, aloud, connected, &leave);
             }
             Step::Enlist => {
@@ -327,7 +333,7 @@ impl Poller {
         let shared = &self.seed.shared;
         let Some(routing) = shared.routing() else { return };
         self.wishes.retain(|group| {
-            let Some(wish) = wish_for(routing.table(), *group) else { return false };
+            let Some(wish) = Wish::of(routing.table(), *group) else { return false };
             // Full: at the next step.
             shared.try_send(*group, Event::Wish(wish)) == Err(Undelivered::Full)
         });
@@ -435,6 +441,13 @@ impl Handler<PollerMessage> for Poller {
             }
             PollerMessage::Learned(table) => poller.learn(table),
             PollerMessage::Enlisted(node, info) => poller.adopt(node, info, own),
+            PollerMessage::Farewell(group, disk, request) => {
+                if poller.follow.may_go(group, request) {
+                    let farewell = GroupMessage::Farewell(disk);
+                    // Full: the replica asks again.
+                    let _ = poller.seed.shared.try_send(group, farewell);
+                }
+            }
             PollerMessage::Founded(plan) => {
                 poller.found(&plan);
                 poller.seed.plan = Some(plan);

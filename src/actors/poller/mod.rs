@@ -2,6 +2,6 @@
 //! peers how this node is, and hands leads to where they should be.
 
 mod actor;
-mod follow;
+pub mod follow;
 
 pub(crate) use actor::{Poller, PollerMessage, PollerSeed};

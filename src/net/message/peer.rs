@@ -93,13 +93,18 @@ pub enum PeerMessage {
         disk: Incarnation,
         /// It has forgotten what it promised.
         forgotten: bool,
+        /// Names the request.
+        request: u64,
     },
-    /// The receiver's replica with this disk does not belong to the group: it may be destroyed.
+    /// The receiver's replica with this disk does not belong to the group: it may be destroyed, if it was not
+    /// wanted again since it made this request.
     Farewell {
         /// The group.
         group: GroupId,
         /// The disk.
         disk: Incarnation,
+        /// The request that is granted.
+        request: u64,
     },
     /// The group was recovered without the receiver's replica of it, which must take no part any more.
     LeftBehind {

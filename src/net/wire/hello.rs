@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// The oldest protocol this program speaks.
-pub const PROTOCOL_OLDEST: u16 = 3;
+pub const PROTOCOL_OLDEST: u16 = 4;
 /// The newest protocol this program speaks.
-pub const PROTOCOL_NEWEST: u16 = 3;
+pub const PROTOCOL_NEWEST: u16 = 4;
 /// The largest hello, bytes: the only thing read from somebody who has not been checked yet.
 pub const HELLO_BYTES_MAX: usize = 4096;
 

@@ -5,6 +5,8 @@ use super::group::{GroupLog, Ledger, Place};
 use super::payload::Change;
 use super::segment::Segment;
 use super::write::{Damage, Standing};
+#[cfg(feature = "controls")]
+use crate::controls::{Control, active};
 use crate::ids::GroupId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -48,7 +50,10 @@ impl Index {
             Change::Cluster(_) | Change::Oldest(_) | Change::End(_) => {}
             change => {
                 if matches!(change, Change::Born(_)) {
-                    self.dead.remove(&group);
+                    if self.dead.remove(&group).is_some() {
+                        // Who is born after a death has promised nothing yet.
+                        self.damaged.remove(&group);
+                    }
                 } else if self.dead.contains_key(&group) {
                     // It was on its way when the replica died.
                     return;
@@ -74,13 +79,22 @@ impl Index {
 
     /// What the log knows of a group's life here.
     pub(super) fn standing(&self, group: GroupId) -> Standing {
-        match self.groups.contains_key(&group) {
-            true if self.damaged.contains(&group) => Standing::Damaged,
-            true => Standing::Alive,
-            false if self.dead.contains_key(&group) => Standing::Dead,
-            false if self.damaged_all => Standing::Damaged,
-            false if self.mended => Standing::Dead,
-            false => Standing::Unknown,
+        let is_known = self.groups.contains_key(&group);
+        #[cfg(feature = "controls")]
+        if !is_known && !self.dead.contains_key(&group) && active(Control::BornAfterDamage) {
+            return Standing::Unknown;
+        }
+        if !is_known && self.dead.contains_key(&group) {
+            Standing::Dead
+        } else if self.damaged.contains(&group) || (!is_known && self.damaged_all) {
+            // Also one of which nothing is left, its birth included.
+            Standing::Damaged
+        } else if is_known {
+            Standing::Alive
+        } else if self.mended {
+            Standing::Dead
+        } else {
+            Standing::Unknown
         }
     }
 

@@ -1,4 +1,5 @@
-//! Every replica takes its group to be what the founders and the entries that it was handed make of it. And
+//! Every replica takes its group to be what the founders and the entries that it was handed make of it, and
+//! none is destroyed that belongs. And
 //! for the other properties: who belongs to a group at an index, and what a majority of them is.
 
 use super::{Held, Replica, Violation};
@@ -48,6 +49,16 @@ impl Memberships {
     /// A replica has nothing left of what it was.
     pub(super) fn forget(&mut self, replica: Replica) {
         self.handed.remove(&replica);
+    }
+
+    /// A replica is destroyed: it does not belong to its group.
+    pub(super) fn let_go(&self, (node, group): Replica, disk: Incarnation) -> Held {
+        let newest = self.newest(group);
+        if !newest.holds(node, disk) {
+            return Ok(());
+        }
+        let story = format!("{node} is destroyed as {disk}, and {group} is {newest:?}");
+        Err(Violation::new("who belongs is not destroyed", story))
     }
 
     /// How a replica stands after an event.

@@ -66,8 +66,8 @@ pub(crate) type Held = Result<(), Violation>;
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Properties {
-    /// The disks that the nodes have at the moment.
-    disks: BTreeMap<NodeId, Incarnation>,
+    /// The disks by which the replicas are known at the moment.
+    disks: BTreeMap<Replica, Incarnation>,
     /// The logs as their replicas have handed them out to be written.
     logs: BTreeMap<Replica, Shadow>,
     elections: ElectionSafety,
@@ -110,7 +110,7 @@ impl Properties {
         remembered: &Remembered,
     ) -> Held {
         let log = Shadow::of(remembered);
-        self.disks.insert(replica.0, disk);
+        self.disks.insert(replica, disk);
         self.memberships.forget(replica);
         self.promises.check(replica, remembered, &log)?;
         self.monotonic.started(replica);
@@ -133,7 +133,7 @@ impl Properties {
 
     /// A replica says this.
     pub(crate) fn sent(&mut self, group: GroupId, message: &Message) -> Held {
-        self.elections.voted(group, self.disk(message.from), message)?;
+        self.elections.voted(group, self.disk((message.from, group)), message)?;
         let log = &self.logs[&(message.from, group)];
         self.promises.promised((message.from, group), message, log);
         Ok(())
@@ -153,8 +153,8 @@ impl Properties {
 
     /// A replica's log has synced this.
     pub(crate) fn synced(&mut self, node: NodeId, write: &LogWrite) {
-        let disk = self.disk(node);
-        self.quorum.synced((node, write.group), disk, write);
+        let replica = (node, write.group);
+        self.quorum.synced(replica, self.disk(replica), write);
     }
 
     /// A replica leads.
@@ -198,13 +198,18 @@ impl Properties {
         Ok(self.memberships.applies(replica.1, entry))
     }
 
+    /// A replica that is known by this disk is destroyed.
+    pub(crate) fn let_go(&self, replica: Replica, disk: Incarnation) -> Held {
+        self.memberships.let_go(replica, disk)
+    }
+
     /// The newest membership of a group that was ever in force.
     pub(crate) fn membership(&self, group: GroupId) -> &Membership {
         self.memberships.newest(group)
     }
 
-    fn disk(&self, node: NodeId) -> Incarnation {
-        self.disks.get(&node).copied().unwrap_or_default()
+    fn disk(&self, replica: Replica) -> Incarnation {
+        self.disks.get(&replica).copied().unwrap_or_default()
     }
 
     /// What the rows of a replica that has applied this far come to. Answers whether there was another

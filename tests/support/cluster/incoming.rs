@@ -82,7 +82,7 @@ impl Process {
         out.frames.push((from, SnapshotFrame::Received { group, view, taken, installed: false }));
         let Some(meta) = stored.install else { return };
         let sink = self.machinery.sink.clone();
-        let generation = self.machinery.generation;
+        let generation = self.machinery.generation_of(group);
         let arrival = Arrival { from, view, taken, rows };
         let reply =
             Box::new(move |installed| sink.post(Mail::Installed(group, arrival, installed)));
@@ -100,6 +100,8 @@ impl Process {
         out: &mut Output,
     ) -> Option<Event> {
         let Arrival { from, view, taken, rows } = arrival;
+        // It may have been destroyed meanwhile.
+        self.machinery.drivers.get(&group)?;
         if let Some(intake) = self.machinery.intakes.get_mut(&group) {
             intake.ended(rows);
         }

@@ -16,17 +16,19 @@ use super::turn::{Failure, Output, Part};
 use eraft::actors::apply::{ApplyCommand, Holdings};
 use eraft::actors::group::driver::Driver;
 use eraft::actors::group::event::{ApplyItem, Effects, Event, Now, Offer};
+use eraft::actors::group::intake::Intake;
 use eraft::actors::liveness::Health;
 use eraft::actors::snapshots::View;
-use eraft::ids::{GroupId, Index, NodeId, ReadyNumber};
+use eraft::ids::{GroupId, Incarnation, Index, NodeId, ReadyNumber};
 use eraft::limits;
-use eraft::net::message::SnapshotFrame;
+use eraft::net::message::{Answer, SnapshotFrame};
 use eraft::raft::{Role, SnapshotNeeded};
+use eraft::rows::RowGeneration;
 use eraft::store::disk::SECTOR;
 use eraft::store::state::{Command, StateStore};
-use eraft::store::wal::LogWrite;
+use eraft::store::wal::{LogOp, LogWrite, Standing};
 use eraft::time::MonoMillis;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// When a node says that a write is done.
@@ -73,6 +75,9 @@ pub(crate) struct Process {
     persisted: BTreeMap<GroupId, Index>,
     outgoing: BTreeMap<(GroupId, NodeId), Outgoing>,
     holdings: BTreeMap<GroupId, Holdings>,
+    /// Replicas that are about to begin, and that are being destroyed.
+    coming: BTreeSet<GroupId>,
+    going: BTreeSet<GroupId>,
     /// Entries that were read back from the log.
     pub(crate) fetches: u64,
     /// Times that a log was cut off at its beginning.
@@ -104,6 +109,8 @@ impl Process {
             persisted,
             outgoing: BTreeMap::new(),
             holdings: BTreeMap::new(),
+            coming: BTreeSet::new(),
+            going: BTreeSet::new(),
             fetches: 0,
             compactions: 0,
             resumed: 0,
@@ -174,6 +181,52 @@ impl Process {
         self.persisted.get(&group).copied().unwrap_or_default()
     }
 
+    /// A replica is to begin here, if there is none.
+    pub(crate) fn begin(&mut self, group: GroupId) {
+        if self.machinery.identities.contains_key(&group) || !self.coming.insert(group) {
+            return;
+        }
+        if self.machinery.log.standing(group).0 == Standing::Dead {
+            // The rows of the one before may have outlived it.
+            self.reset(group, RowGeneration(0), Mail::Blank);
+        } else {
+            self.inbox.push_back(Inbound::Mail(Mail::Blank(group)));
+        }
+    }
+
+    /// The group has let the replica go that is known by this disk: first the record that it died, and when
+    /// that is synced its rows. Answers what those are told that waited for it.
+    pub(crate) fn destroy(&mut self, group: GroupId, disk: Incarnation) -> Option<Vec<Answer>> {
+        if self.machinery.identities.get(&group) != Some(&disk) || !self.going.insert(group) {
+            return None;
+        }
+        let mut answers = Vec::new();
+        if let Some(mut driver) = self.machinery.drivers.remove(&group) {
+            driver.abandon(&mut answers);
+        }
+        self.outgoing.retain(|(of, _), _| *of != group);
+        self.alarms.remove(&group);
+        self.writes.push(LogWrite {
+            group,
+            generation: self.machinery.generation_of(group),
+            number: ReadyNumber(0),
+            entries: Vec::new(),
+            hard_state: None,
+            op: Some(LogOp::Dead),
+            must_sync: true,
+        });
+        Some(answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    fn reset(&mut self, group: GroupId, newest_rows: RowGeneration, then: fn(GroupId) -> Mail) {
+        let sink = self.machinery.sink.clone();
+        let reply = Box::new(move |done: Result<(), String>| {
+            done.expect("a store in memory forgets");
+            sink.post(then(group));
+        });
+        self.work.push(ApplyCommand::Reset { group, newest_rows, reply });
+    }
+
     /// Whether a part has something to do.
     pub(crate) fn has_work(&self, part: Part) -> bool {
         match part {
@@ -191,6 +244,7 @@ impl Process {
             Inbound::Frame(_, frame) => frame.group(),
             Inbound::Mail(Mail::View(group, ..) | Mail::Stored(group, ..)) => *group,
             Inbound::Mail(Mail::Installed(group, ..)) => *group,
+            Inbound::Mail(Mail::Blank(group) | Mail::Forgotten(group)) => *group,
         })
     }
 
@@ -237,12 +291,13 @@ impl Process {
         now: MonoMillis,
         out: &mut Output,
     ) -> Result<(), Failure> {
-        let generation = self.machinery.generation;
+        let generation = self.machinery.generation_of(group);
         if effects.lead.is_some_and(|lead| lead.role != Role::Leader) {
             let own = self.outgoing.iter_mut().filter(|((of, _), _)| *of == group);
             own.for_each(|(_, transfer)| transfer.lead_lost(now));
         }
         out.changes.extend(effects.changes);
+        out.farewells.extend(effects.farewells.into_iter().map(|leaver| (group, leaver)));
         out.leased += effects.leased;
         for (offer, wanted) in &effects.offers {
             self.offered(group, offer, *wanted, out);
@@ -328,6 +383,20 @@ impl Process {
             }
             Mail::Installed(group, arrival, installed) => {
                 Ok(self.installed(group, arrival, installed, out).map(|event| (group, event)))
+            }
+            Mail::Blank(group) => {
+                self.coming.remove(&group);
+                self.machinery.bear(group)?;
+                out.begun.push(group);
+                Ok(None)
+            }
+            Mail::Forgotten(group) => {
+                self.going.remove(&group);
+                self.machinery.bury(group);
+                self.holdings.remove(&group);
+                self.persisted.remove(&group);
+                out.ended.push(group);
+                Ok(None)
             }
         }
     }
@@ -426,6 +495,10 @@ impl Process {
         let batch = self.take_batch();
         self.machinery.log.write(&batch)?;
         self.written = true;
+        for write in batch.iter().filter(|write| matches!(write.op, Some(LogOp::Dead))) {
+            let newest_rows = self.machinery.intakes.get(&write.group).map(Intake::newest_rows);
+            self.reset(write.group, newest_rows.unwrap_or_default(), Mail::Forgotten);
+        }
         if self.acknowledge != Acknowledge::BeforeWrite {
             for write in batch.iter().filter(|write| write.number != ReadyNumber(0)) {
                 let done = Event::Persisted(write.generation, write.number);

@@ -14,7 +14,7 @@ use eraft::store::state::Command;
 use eraft::time::MonoMillis;
 use std::sync::{Arc, Mutex};
 
-/// About snapshots.
+/// About snapshots, and rows that are no more.
 pub(crate) enum Mail {
     /// A view of the state is there, for a peer.
     View(GroupId, SnapshotNeeded, Result<View, String>),
@@ -22,6 +22,10 @@ pub(crate) enum Mail {
     Stored(GroupId, RowGeneration, u64),
     /// The rows are the state, or cannot become it.
     Installed(GroupId, Arrival, Result<(SnapshotMeta, Applied), String>),
+    /// There is room for a replica that is to begin.
+    Blank(GroupId),
+    /// Nothing is left of a replica that was destroyed.
+    Forgotten(GroupId),
 }
 
 /// What was told.
@@ -59,7 +63,7 @@ impl Sink {
         self.with(|told| told.clock = now);
     }
 
-    /// Tells about a snapshot.
+    /// Tells such a thing.
     pub(crate) fn post(&self, mail: Mail) {
         self.with(|told| told.mail.push(mail));
     }

@@ -9,7 +9,7 @@ use eraft::actors::group::driver::Driver;
 use eraft::actors::group::intake::Intake;
 use eraft::actors::group::payload::PayloadKind;
 use eraft::actors::group::recovered::{goes_with, restored};
-use eraft::ids::{ClusterId, Generation, GroupId, Index, NodeId, ReadyNumber, Term};
+use eraft::ids::{ClusterId, Generation, GroupId, Incarnation, Index, NodeId, ReadyNumber, Term};
 use eraft::kv::{Genesis, SessionLimits};
 use eraft::limits;
 use eraft::raft::{Config, HardState, Membership, Raft};
@@ -17,7 +17,9 @@ use eraft::rows::RowGeneration;
 use eraft::shard::bucket_of;
 use eraft::store::disk::SimDisk;
 use eraft::store::state::Overlay;
-use eraft::store::wal::{Damage, Log, LogIdentity, LogOp, LogOptions, LogWrite, RecoveredGroup};
+use eraft::store::wal::{
+    Damage, Log, LogIdentity, LogOp, LogOptions, LogWrite, RecoveredGroup, Standing,
+};
 use eraft::time::{MonoMillis, UnixMillis};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,8 +29,10 @@ use std::sync::{Arc, mpsc};
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
     pub(crate) nodes: Vec<NodeId>,
-    /// Each has a replica on each node.
+    /// Each has a replica on each node, unless they come and go.
     pub(crate) groups: Vec<GroupId>,
+    /// Replicas come and go as the config table wishes. Besides the founders' none is there at first.
+    pub(crate) come_and_go: bool,
     /// With which each group begins. Replicas outside of it wait until they are admitted.
     pub(crate) founders: Membership,
     /// Nodes that no group ever admits: what replicates there observes.
@@ -66,7 +70,13 @@ pub(crate) struct Remembered {
 pub(crate) struct Machinery {
     pub(crate) node: NodeId,
     pub(crate) generation: Generation,
+    seed: u64,
+    shape: Shape,
     pub(crate) log: Log<SimDisk>,
+    /// The replicas on these disks, and the disk by which each is known to its group.
+    pub(crate) identities: BTreeMap<GroupId, Incarnation>,
+    /// Replicas born where there had been one before, in this life.
+    births: u32,
     /// Of the groups that take part.
     pub(crate) drivers: BTreeMap<GroupId, Driver>,
     pub(crate) intakes: BTreeMap<GroupId, Intake>,
@@ -104,7 +114,11 @@ impl Machinery {
         let mut machinery = Self {
             node,
             generation: Generation(life),
+            seed,
+            shape: shape.clone(),
             log,
+            identities: BTreeMap::new(),
+            births: 0,
             drivers: BTreeMap::new(),
             intakes: BTreeMap::new(),
             rows: BTreeMap::new(),
@@ -118,30 +132,77 @@ impl Machinery {
             chunk_bytes: shape.chunk_bytes,
         };
         for group in &shape.groups {
-            if !machinery.is_silent(*group) {
-                let driver = machinery.build(*group, seed ^ u64::from(group.0), shape)?;
-                machinery.drivers.insert(*group, driver);
-            }
+            machinery.wake(*group)?;
         }
         Ok(machinery)
     }
 
     /// Whether the replica may have forgotten what it promised.
     pub(crate) fn is_silent(&self, group: GroupId) -> bool {
-        match &self.damage {
-            Damage::None => false,
-            Damage::Groups(groups) => groups.contains(&group),
-            Damage::All => true,
-        }
+        self.log.standing(group).0 == Standing::Damaged
     }
 
-    fn build(&mut self, group: GroupId, seed: u64, shape: &Shape) -> Result<Driver, Failure> {
+    /// The replica that is on the disks, or has always to be.
+    fn wake(&mut self, group: GroupId) -> Result<(), Failure> {
+        let (standing, identity) = self.log.standing(group);
+        let is_there = match standing {
+            Standing::Alive | Standing::Damaged => true,
+            Standing::Unknown => !self.shape.come_and_go || self.founds(),
+            Standing::Dead => false,
+        };
+        if !is_there {
+            return Ok(());
+        }
+        let disk = identity.unwrap_or_else(|| self.disks.incarnation(self.node));
+        self.identities.insert(group, disk);
+        if standing != Standing::Damaged {
+            self.build(group)?;
+        }
+        Ok(())
+    }
+
+    /// A replica begins here. Where one had been before, it is somebody else, who has promised nothing; the
+    /// rows of that one are gone already.
+    pub(super) fn bear(&mut self, group: GroupId) -> Result<(), Failure> {
+        let own = self.disks.incarnation(self.node);
+        let mut disk = own;
+        if self.log.standing(group).0 == Standing::Dead {
+            self.births += 1;
+            // Nobody else is ever known by this.
+            disk.0 += u64::from(self.births) << 32 | self.generation.0 << 48;
+            self.write(group, LogOp::Born(Membership::default()))?;
+            self.write(group, LogOp::Identity(disk))?;
+        }
+        self.identities.insert(group, disk);
+        self.build(group)
+    }
+
+    /// The replica is no more.
+    pub(super) fn bury(&mut self, group: GroupId) {
+        self.identities.remove(&group);
+        self.intakes.remove(&group);
+        self.rows.remove(&group);
+        self.remembered.remove(&group);
+    }
+
+    /// Which life of a group's replica this is: what was on its way to another one comes too late.
+    pub(super) fn generation_of(&self, group: GroupId) -> Generation {
+        let own = self.disks.incarnation(self.node);
+        let life = self.identities.get(&group).map_or(0, |disk| disk.0 - own.0);
+        Generation(self.generation.0 + life)
+    }
+
+    fn founds(&self) -> bool {
+        let (founders, own) = (&self.shape.founders, self.disks.incarnation(self.node));
+        founders.contains(self.node) && founders.disk(self.node).is_none_or(|disk| disk == own)
+    }
+
+    fn build(&mut self, group: GroupId) -> Result<(), Failure> {
         let node = self.node;
         let wrong = |what: String| Failure::DoesNotOpen(format!("{node}: {group}: {what}"));
-        let own = self.disks.incarnation(node);
-        let is_founder = shape.founders.contains(node)
-            && shape.founders.disk(node).is_none_or(|disk| disk == own);
-        let founders = if is_founder { shape.founders.clone() } else { Membership::default() };
+        let disk = self.identities[&group];
+        let is_founder = self.founds() && disk == self.disks.incarnation(node);
+        let founders = if is_founder { self.shape.founders.clone() } else { Membership::default() };
         let opened = self.open_state(group, founders.clone()).map_err(wrong)?;
         let applied = opened.applied.index;
         let mut recovered = match self.recover(group, applied)? {
@@ -177,16 +238,20 @@ impl Machinery {
             last: recovered.last,
         };
         self.remembered.insert(group, remembered);
-        let observer = shape.helpers.contains(&node);
-        let config = Config { id: node, seed, disk: Some(own), observer, ..shape.config.clone() };
+        let observer = self.shape.helpers.contains(&node);
+        let seed = self.seed ^ u64::from(group.0);
+        let config =
+            Config { id: node, seed, disk: Some(disk), observer, ..self.shape.config.clone() };
         let restored = restored(recovered, applied, opened.membership);
         let raft = Raft::new(config, restored).map_err(|error| wrong(error.to_string()))?;
         let kind = PayloadKind::Keys;
-        let mut driver = Driver::new(group, node, self.generation, kind, raft, opened.applied);
-        driver.set_log_floor(shape.log_floor);
+        let generation = self.generation_of(group);
+        let mut driver = Driver::new(group, node, generation, kind, raft, opened.applied);
+        driver.set_log_floor(self.shape.log_floor);
         self.intakes.insert(group, Intake::new(group, opened.newest_rows));
         self.rows.insert(group, opened.row_generation);
-        Ok(driver)
+        self.drivers.insert(group, driver);
+        Ok(())
     }
 
     fn open_state(&mut self, group: GroupId, founders: Membership) -> Result<Opened, String> {
@@ -194,8 +259,10 @@ impl Machinery {
         let reply = Box::new(move |opened| {
             let _ = send.send(opened);
         });
-        let birth = Birth::Keys(Box::new(genesis(group)));
-        let generation = self.generation;
+        let is_founder = !founders.everyone().is_empty();
+        let owns = is_founder || !self.shape.come_and_go;
+        let birth = Birth::Keys(Box::new(genesis(group, owns)));
+        let generation = self.generation_of(group);
         let open = ApplyCommand::Open { group, generation, birth, founders, reply };
         self.applier.turn(vec![open], MonoMillis(0));
         receive.try_recv().map_err(|error| error.to_string())?
@@ -209,7 +276,7 @@ impl Machinery {
     fn write(&mut self, group: GroupId, op: LogOp) -> Result<(), Failure> {
         let write = LogWrite {
             group,
-            generation: self.generation,
+            generation: self.generation_of(group),
             number: ReadyNumber(0),
             entries: Vec::new(),
             hard_state: None,
@@ -226,11 +293,13 @@ impl Machinery {
     }
 }
 
-/// The groups' state at birth. Of the buckets only those that the clients use.
-fn genesis(group: GroupId) -> Genesis {
+/// The groups' state at birth. Of the buckets only those that the clients use, where the group is founded;
+/// elsewhere all comes with a snapshot.
+fn genesis(group: GroupId, owns: bool) -> Genesis {
+    let home = owns.then(|| bucket_of(hash_tag(group).as_bytes()));
     Genesis {
         hash_key: [9; 16],
-        buckets: vec![bucket_of(hash_tag(group).as_bytes())],
+        buckets: home.into_iter().collect(),
         time: UnixMillis(0),
         value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT as u64,
         sessions: SessionLimits {

@@ -1,6 +1,6 @@
 //! A turn of one part of a node: which part, what it gives to the rest of the world, and how it fails.
 
-use eraft::actors::group::event::{Lead, Proposed};
+use eraft::actors::group::event::{Farewell, Lead, Proposed};
 use eraft::ids::{GroupId, NodeId};
 use eraft::net::message::{Answer, SnapshotFrame, UnitId};
 use eraft::raft::{Entry, Message, SnapshotMeta, SnapshotNeeded};
@@ -63,6 +63,12 @@ pub(crate) struct Output {
     pub(crate) holdings: Vec<GroupId>,
     /// What became of changes of the membership that were asked for.
     pub(crate) changes: Vec<Proposed>,
+    /// Replicas that their groups can do without.
+    pub(crate) farewells: Vec<(GroupId, Farewell)>,
+    /// Replicas that have begun here.
+    pub(crate) begun: Vec<GroupId>,
+    /// Replicas that are no more here.
+    pub(crate) ended: Vec<GroupId>,
 }
 
 impl Output {
@@ -79,5 +85,8 @@ impl Output {
         self.leased += other.leased;
         self.holdings.append(&mut other.holdings);
         self.changes.append(&mut other.changes);
+        self.farewells.append(&mut other.farewells);
+        self.begun.append(&mut other.begun);
+        self.ended.append(&mut other.ended);
     }
 }

@@ -194,6 +194,33 @@ fn damage_names_the_group_and_stays_until_it_is_dead() {
     assert_eq!(open(&disk).1.damage, Damage::None);
 }
 
+#[test]
+fn who_has_lost_all_it_had_is_not_taken_for_somebody_new() {
+    let first = files(&small_log(99, true).0).swap_remove(0);
+    // The batch in which group 1 is born, and nothing else.
+    for at in 4096..4096 + 512 {
+        let disk = SimDisk::new();
+        let mut log = open(&disk).0;
+        let all = writes();
+        for write in [&all[0], &all[1], &all[4]] {
+            log.write(std::slice::from_ref(write)).expect("writes");
+        }
+        drop(log);
+        disk.flip(&first, at, 1).expect("flips");
+        let (mut log, recovered) = open(&disk);
+        if recovered.damage == Damage::None {
+            assert_eq!(standing(&log, 1), Standing::Alive, "byte {at}");
+            continue;
+        }
+        assert_eq!(standing(&log, 1), Standing::Damaged, "byte {at}");
+        // Whoever is born there after it was let go is well.
+        let anew = [LogOp::Dead, LogOp::Born(Membership::default())];
+        log.write(&anew.map(|op| LogWrite { op: Some(op), ..write(1) })).expect("writes");
+        drop(log);
+        assert_eq!(standing(&open(&disk).0, 1), Standing::Alive, "byte {at}");
+    }
+}
+
 /// Flips a byte of the large entry of group 2, in its batch's header, so that nobody knows whose it was.
 fn lose_a_batch(disk: &SimDisk) {
     let wanted = entry(1, 1, 5000);
