@@ -84,9 +84,13 @@ impl Migrator {
             Entry::Move(id) => {
                 if let Some(job) = self.jobs.get_mut(&id) {
                     let before = job.ask;
-                    job.settled(now, replies.as_deref());
+                    let carried = job.settled(now, replies.as_deref());
                     if let (Some(ask), None) = (before, job.ask) {
                         self.forget_ask(ask);
+                    }
+                    let full = self.allowance.page_bytes() as usize * 3 / 4;
+                    if let Some((_, at)) = carried.filter(|(bytes, _)| *bytes >= full) {
+                        self.allowance.took(now, now.since(at));
                     }
                 }
             }

@@ -49,7 +49,7 @@ struct Fetched {
 /// An entry that is on its way to be applied.
 #[derive(Debug)]
 enum Proposed {
-    Chunk { becomes: Progress, bytes: usize, round: Round, last: bool },
+    Chunk { becomes: Progress, bytes: usize, round: Round, last: bool, at: MonoMillis },
     End,
 }
 
@@ -198,7 +198,7 @@ impl Job {
     }
 
     /// What to propose now.
-    pub(super) fn next_entry(&mut self, id: MoveId) -> Option<Vec<MoveRecord>> {
+    pub(super) fn next_entry(&mut self, id: MoveId, now: MonoMillis) -> Option<Vec<MoveRecord>> {
         if self.proposed.is_some() {
             return None;
         }
@@ -235,7 +235,7 @@ impl Job {
             records.push(MoveRecord::Accept { id, handoff });
         }
         let last = end.is_some();
-        self.proposed = Some(Proposed::Chunk { becomes, bytes, round, last });
+        self.proposed = Some(Proposed::Chunk { becomes, bytes, round, last, at: now });
         Some(records)
     }
 
@@ -331,9 +331,14 @@ impl Job {
         self.small = round.small.then_some(now);
     }
 
-    /// The entry was applied and answered so, or never came into the log (`None`).
-    pub(super) fn settled(&mut self, now: MonoMillis, replies: Option<&[MoveReply]>) {
-        let Some(proposed) = self.proposed.take() else { return };
+    /// The entry was applied and answered so, or never came into the log (`None`). Answers how many bytes of a
+    /// move it carried, and since when it was on its way, if it was applied.
+    pub(super) fn settled(
+        &mut self,
+        now: MonoMillis,
+        replies: Option<&[MoveReply]>,
+    ) -> Option<(usize, MonoMillis)> {
+        let proposed = self.proposed.take()?;
         let replies = replies.unwrap_or_default();
         let refused = replies.iter().find_map(|reply| match reply {
             MoveReply::Refused(refusal) => Some(refusal.clone()),
@@ -342,11 +347,10 @@ impl Job {
         if let (None, false) = (&refused, replies.is_empty()) {
             self.refused = None;
             self.backoff.clear();
-            if let Proposed::Chunk { becomes, round, .. } = proposed {
-                self.at = self.at.clone().max(becomes);
-                self.count(now, round);
-            }
-            return;
+            let Proposed::Chunk { becomes, bytes, round, at, .. } = proposed else { return None };
+            self.at = self.at.clone().max(becomes);
+            self.count(now, round);
+            return Some((bytes, at));
         }
         // The chain is broken: on from what is replicated.
         (self.page, self.ask, self.small) = (None, None, None);
@@ -357,6 +361,7 @@ impl Job {
                 self.backoff.failed(now);
             }
         }
+        None
     }
 }
 

@@ -308,7 +308,7 @@ impl Migrator {
         if !job.backoff.is_over(now) {
             return;
         }
-        if let Some(records) = job.next_entry(id) {
+        if let Some(records) = job.next_entry(id, now) {
             self.propose(Entry::Move(id), records);
         }
         let job = &self.jobs[&id];

@@ -42,18 +42,48 @@ impl Backoff {
     }
 }
 
+/// Of a rate so many parts are given out, fewer while others wait.
+const SHARES: u64 = 32;
+/// The quickest of so long is what an entry takes that waits for nobody, milliseconds.
+const QUICKEST_MILLIS: u64 = 300_000;
+/// More than twice that, and so much besides, is waiting, milliseconds.
+const SLACK_MILLIS: u64 = 5;
+
 /// Fills at the rate and may be overdrawn: what is not paid for yet is waited for. In thousandths of a
 /// byte, so that no millisecond is lost.
+///
+/// A rate is the most that may be taken: whoever sets one wants clients to notice little, so moves step back
+/// while their entries take longer than they can (as a scavenger does with its packets: LEDBAT, RFC 6817, 2.4),
+/// down to a thirty-second of the rate, and take more again step by step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
     rate: Option<u64>,
+    /// Of [`SHARES`].
+    share: u64,
+    /// What the quickest entries took, milliseconds, since this time, and in the time before.
+    quickest: (MonoMillis, Option<u64>, Option<u64>),
     filled: i128,
     at: MonoMillis,
 }
 
 impl Allowance {
     pub(super) fn new(now: MonoMillis) -> Self {
-        Self { rate: None, filled: 0, at: now }
+        Self { rate: None, share: SHARES, quickest: (now, None, None), filled: 0, at: now }
+    }
+
+    /// An entry with a full page took so long.
+    pub(super) fn took(&mut self, now: MonoMillis, millis: u64) {
+        let (since, newest, before) = self.quickest;
+        self.quickest = match now.since(since) < QUICKEST_MILLIS {
+            true => (since, Some(newest.map_or(millis, |known| known.min(millis))), before),
+            false => (now, Some(millis), newest),
+        };
+        let quickest = self.quickest.1.into_iter().chain(self.quickest.2).min().unwrap_or(millis);
+        self.fill(now);
+        self.share = match millis > 2 * quickest + SLACK_MILLIS {
+            true => (self.share / 2).max(1),
+            false => (self.share + 1).min(SHARES),
+        };
     }
 
     /// Another rate, bytes per second; `None`: there is none.
@@ -74,7 +104,9 @@ impl Allowance {
     pub(super) fn fill(&mut self, now: MonoMillis) {
         let millis = now.since(self.at);
         self.at = self.at.max(now);
-        let more = i128::from(self.rate.unwrap_or(0)) * i128::from(millis);
+        let rate = self.rate.unwrap_or(0);
+        let more =
+            i128::from(rate) * i128::from(millis) * i128::from(self.share) / i128::from(SHARES);
         self.filled = (self.filled + more).min(self.most());
     }
 
@@ -118,6 +150,30 @@ mod tests {
         backoff.failed_since(MonoMillis(5), MonoMillis(200));
         backoff.failed_since(MonoMillis(5), MonoMillis(201));
         assert!(backoff.is_over(MonoMillis(250)) && !backoff.is_over(MonoMillis(249)));
+    }
+
+    #[test]
+    fn who_keeps_others_waiting_steps_back_and_comes_again() {
+        let mut allowance = Allowance::new(MonoMillis(0));
+        allowance.set(MonoMillis(0), Some(32_000));
+        let mut now = 0;
+        let mut after = |took: &[u64]| {
+            for millis in took {
+                now += 1_000;
+                allowance.took(MonoMillis(now), *millis);
+            }
+            allowance.spend(1 << 20);
+            let before = allowance.filled;
+            now += 1_000;
+            allowance.fill(MonoMillis(now));
+            (allowance.filled - before) / 1_000
+        };
+        assert_eq!(after(&[20, 10, 25]), 32_000, "as quick as can be expected");
+        assert_eq!(after(&[26]), 16_000);
+        assert_eq!(after(&[90, 90, 90, 90]), 1_000, "never nothing");
+        assert_eq!(after(&[12, 12]), 3_000);
+        assert_eq!(after(&[10; 40]), 32_000);
+        assert_eq!(after(&[90; 700]), 32_000, "what was quick long ago may never be so again");
     }
 
     #[test]
