@@ -131,6 +131,8 @@ pub struct Board {
     pub belongs: AtomicBool,
     /// The disk by which it is known to its group; 0 until that is read from the log.
     disk: AtomicU64,
+    /// Names the request to be let go that its replica would make now.
+    request: AtomicU64,
     /// The group was recovered without this replica.
     pub left_behind: AtomicBool,
     /// The group's era, once it is known.
@@ -146,6 +148,24 @@ pub struct Board {
 }
 
 impl Board {
+    /// For a replica whose requests to be let go are named from this number on: a random one, so that a late
+    /// answer to one who was here before counts for nothing.
+    #[must_use]
+    pub fn new(request: u64) -> Self {
+        Self { request: AtomicU64::new(request), ..Self::default() }
+    }
+
+    /// Names the request to be let go that the replica would make now.
+    pub fn request(&self) -> u64 {
+        self.request.load(Ordering::Relaxed)
+    }
+
+    /// The replica writes to its log: it may be of use to its group again, so a request that was made before
+    /// is void.
+    pub fn void_request(&self) {
+        self.request.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Publishes what the group owns and what moves, as this replica has applied it.
     pub fn set_holdings(&self, holdings: Holdings) {
         let mut known = self.holdings.write().unwrap_or_else(PoisonError::into_inner);

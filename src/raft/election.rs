@@ -105,8 +105,7 @@ impl Raft {
         }
     }
 
-    /// A candidate whose log ends with `last` is refused: it may lack only the knowledge that something
-    /// is committed.
+    /// Somebody whose log ends with `last`, or later, may lack only the knowledge that something is committed.
     fn tell_committed(&mut self, to: NodeId, last: Index) {
         let index = self.log.commit().min(last);
         if let Some(log_term) = self.log.term(index).filter(|_| index > Index(0)) {
@@ -114,7 +113,7 @@ impl Raft {
         }
     }
 
-    /// A refuser knows this to be committed. An entry of that place and term is that very entry.
+    /// Somebody knows this to be committed. An entry of that place and term is that very entry.
     pub(super) fn handle_committed(&mut self, index: Index, log_term: Term) {
         let leads = matches!(self.role, RoleState::Leader(_));
         if !leads && self.log.term(index) == Some(log_term) {
@@ -131,6 +130,7 @@ impl Raft {
         {
             votes.record(from, granted);
             self.count_votes();
+            self.tell_refuser(from, granted);
         }
     }
 
@@ -141,6 +141,15 @@ impl Raft {
         {
             votes.record(from, granted);
             self.count_votes();
+            self.tell_refuser(from, granted);
+        }
+    }
+
+    /// Who refuses may have a longer log, and not know that it belongs to those who elect: the entry that says so
+    /// may be one that it does not know to be committed.
+    fn tell_refuser(&mut self, to: NodeId, granted: bool) {
+        if !granted {
+            self.tell_committed(to, self.log.commit());
         }
     }
 

@@ -159,6 +159,7 @@ impl Raft {
         !self.outbox.is_empty()
             || self.log.has_unhanded()
             || self.vote_changed()
+            || self.has_to_mark_commit()
             || self.soft_state() != self.soft_handed
             || self.apply.has_page(&self.log, &self.config)
             || self.apply.wants_fetch(&self.log, &self.config)
@@ -175,9 +176,11 @@ impl Raft {
 
         let entries = self.log.hand_out();
         let vote = self.vote_changed().then_some((self.term, self.vote));
-        let hard_state = self.hand_out_hard_state(!entries.is_empty());
+        let marks = self.has_to_mark_commit();
+        self.marks_commit = false;
+        let hard_state = self.hand_out_hard_state(marks || !entries.is_empty());
         let outbox = std::mem::take(&mut self.outbox);
-        let must_sync = !entries.is_empty() || vote.is_some() || outbox.restart.is_some();
+        let must_sync = marks || !entries.is_empty() || vote.is_some() || outbox.restart.is_some();
         let (mut messages, mut after_persist) = (outbox.messages, outbox.after_persist);
         if !must_sync && self.log.is_quiet() {
             // Everything is durable already: nothing has to wait.
@@ -213,6 +216,11 @@ impl Raft {
 
     fn vote_changed(&self) -> bool {
         (self.term, self.vote) != (self.hard_handed.term, self.hard_handed.vote)
+    }
+
+    /// Whether a change of the membership has come into force that would be forgotten by a start.
+    fn has_to_mark_commit(&self) -> bool {
+        self.marks_commit && self.log.appliable() > self.hard_handed.commit
     }
 
     /// The hard state, if term or vote changed, or if something is written anyway and the commit

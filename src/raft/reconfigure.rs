@@ -82,6 +82,7 @@ impl Raft {
     fn adopt(&mut self, membership: Membership, newcomers: &[NodeId]) {
         self.apply.end_blank();
         self.membership = membership;
+        self.marks_commit = true;
         self.wake();
         let stands = matches!(self.role, RoleState::PreCandidate(_) | RoleState::Candidate(_));
         if stands && !self.is_promotable() {

@@ -65,6 +65,9 @@ pub struct Raft {
     pub(super) ready_number: ReadyNumber,
     /// The hard state that the last Readys asked to be written.
     pub(super) hard_handed: HardState,
+    /// A change of the membership is in force: that it is committed must be durable soon. Who goes by it may give
+    /// up what the membership before would need, if all forgot.
+    pub(super) marks_commit: bool,
     /// The soft state that the last Readys told.
     pub(super) soft_handed: SoftState,
 }
@@ -114,6 +117,7 @@ impl Raft {
             outbox: Outbox::default(),
             ready_number: ReadyNumber(0),
             hard_handed: HardState { term, vote, commit },
+            marks_commit: false,
             soft_handed: SoftState { role: Role::Follower, leader: None, term },
             random,
             config,

@@ -1,15 +1,18 @@
-//! The leader's machine is gone: how soon can one write again, and what does a dead follower cost?
+//! The leader's machine is gone: how soon can one write again, and what does a dead follower cost? And what do clients notice of a
+//! lead that is handed over?
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cluster::Cluster;
+use crate::counting;
 use crate::gate;
 use crate::nodes::{NODES, Nodes};
 use crate::process;
 use crate::resp::Client;
 use crate::scale;
+use crate::stop::Stop;
 
 #[test]
 fn first_write_after_the_leader_is_killed() {
@@ -35,6 +38,40 @@ fn first_write_after_the_leader_is_killed() {
     times.sort();
     let median = times[times.len() / 2];
     assert!(median <= Duration::from_secs(2), "the first write succeeded after {times:?}");
+}
+
+#[test]
+fn leads_are_handed_over_under_load_and_nobody_sees_an_error() {
+    let cluster = Cluster::start();
+    cluster.wait_until_whole(Duration::from_secs(30));
+    let nodes: &Nodes = &cluster;
+    let addresses: Vec<String> = (1..=NODES).map(|node| nodes.plain(node)).collect();
+    let stop = Stop::new();
+    let (mut handed_over, mut tallies) = (0, Vec::new());
+    thread::scope(|scope| {
+        let count = |seed| {
+            let (addresses, stop) = (&addresses, &stop);
+            scope.spawn(move || counting::count(addresses, seed, stop.flag()))
+        };
+        let writers: Vec<_> = (0..6).map(count).collect();
+        let ended = stop.at_end();
+        for round in 0..scale::pick(60, 12) {
+            for group in nodes.status().data_groups() {
+                let target = 1 + (u16::try_from(round).expect("few rounds")) % NODES;
+                if group.leader == Some(target) {
+                    continue;
+                }
+                let words = [group.id.to_string(), target.to_string()];
+                let output = nodes.ctl(&["leader", "transfer", &words[0], &words[1]]);
+                handed_over += usize::from(output.status.success());
+            }
+        }
+        drop(ended);
+        tallies.extend(writers.into_iter().map(|one| one.join().expect("no writer fails")));
+    });
+    counting::nobody_saw_an_error(&tallies);
+    counting::check(&mut nodes.client(2), &tallies);
+    assert!(handed_over >= 8, "only {handed_over} leads were handed over");
 }
 
 fn write_until_ok(nodes: &Nodes, node: u16, key: &str, done: &AtomicBool) {

@@ -16,6 +16,11 @@ impl Stop {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// For those who look at a flag.
+    pub(crate) fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+
     /// To be held by who tells: tells when dropped.
     pub(crate) fn at_end(&self) -> StopAtEnd<'_> {
         StopAtEnd(self)

@@ -7,7 +7,7 @@ use super::properties::{Held, Violation};
 use super::scanners::Scanners;
 use super::swarm::GROUPS;
 use super::world::{Happening, Parcel, World};
-use eraft::actors::group::event::{Event, Farewell, ReplyTo};
+use eraft::actors::group::event::{Event, Leaver, ReplyTo};
 use eraft::codec;
 use eraft::ids::{GroupId, Index, NodeId, Term};
 use eraft::net::message::{Answer, Outcome, Refusal, Unit};
@@ -346,7 +346,7 @@ impl World {
             }
         }
         self.send_answers(id, out.answers);
-        for (group, Farewell { node, disk, request }) in out.farewells {
+        for (group, Leaver { node, disk, request }) in out.farewells {
             self.send_word(id, node, Word::Farewell(group, disk, request));
         }
         for (to, frame) in out.frames {

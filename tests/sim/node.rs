@@ -93,7 +93,7 @@ impl Node {
         self.clocks = PeerClocks::default();
         self.warden = Warden::default();
         self.steward = Steward::default();
-        self.poller = Poller::new(self.life);
+        self.poller = Poller::default();
         self.asleep.clear();
         self.paused_until = 0;
         let seed = Chance::new(seed ^ self.life << 32, u64::from(self.id.0)).next();
@@ -102,6 +102,9 @@ impl Node {
         let silent = self.identities.keys().filter(|group| machinery.is_silent(**group));
         self.silent = silent.copied().collect();
         self.poller.is_unsure = machinery.damage == Damage::All;
+        if shape.come_and_go {
+            self.heals();
+        }
         self.process = Some(Process::new(machinery, Acknowledge::AfterSync));
         Ok(())
     }

@@ -54,13 +54,6 @@ pub(crate) struct Poller {
     pub(crate) is_unsure: bool,
 }
 
-impl Poller {
-    /// That of this life of a process.
-    pub(crate) fn new(life: u64) -> Self {
-        Self { follow: Follow::new(life << 32), ..Self::default() }
-    }
-}
-
 impl World {
     /// Whether replicas come and go in this seed.
     pub(crate) fn come_and_go(&self) -> bool {
@@ -113,7 +106,7 @@ impl World {
                 }
                 let wished = self.replicas_wished(group);
                 let nodes = self.nodes.iter().filter(|node| !node.is_lost).map(|node| node.id);
-                let heir = nodes.into_iter().find(|id| !wished.contains(id));
+                let heir = { nodes }.find(|id| !wished.contains(id));
                 if let Some(heir) = heir {
                     self.wish_replica(group, heir, true);
                 }
@@ -165,7 +158,8 @@ impl World {
                 let node = self.node(member);
                 let disk = newest.disk(member);
                 let has_heard = node.status(group).is_some_and(|at| at.membership == *newest);
-                node.is_whole(group, disk) && has_heard
+                let knows = self.properties.knows_newest((member, group));
+                node.is_whole(group, disk) && knows && has_heard
             };
             let others = newest.everyone().into_iter().filter(|member| *member != id);
             let comes = self.replicas_wished(group).into_iter().filter(|node| *node != id);
@@ -257,8 +251,8 @@ impl World {
             Step::Join { group, disk, aloud } => {
                 self.speak(id, group, aloud, connected, Word::Join(group, disk));
             }
-            Step::Leave { group, disk, forgotten, request, aloud } => {
-                let word = Word::Leave(group, disk, forgotten, request);
+            Step::Leave { group, disk, forgotten, aloud } => {
+                let word = Word::Leave(group, disk, forgotten, process.request(group));
                 self.speak(id, group, aloud, connected, word);
             }
             Step::Enlist => {
@@ -269,7 +263,10 @@ impl World {
                 }
             }
             Step::Mend => match process.machinery.log.mend() {
-                Ok(done) => node.poller.is_unsure = !done,
+                Ok(done) => {
+                    node.poller.is_unsure = !done;
+                    node.heals();
+                }
                 // The log says so at its next turn, too.
                 Err(error) => self.note(|| format!("{id} cannot mend its log: {error}"), &[17]),
             },
@@ -329,9 +326,8 @@ impl World {
                 let leaving = Event::Leaving { node: from, disk, forgotten, request };
                 process.push(group, leaving);
             }
-            Word::Farewell(group, _, request) if !node.poller.follow.may_go(group, request) => {}
-            Word::Farewell(group, disk, _) => {
-                let Some(answers) = process.destroy(group, disk) else { return Ok(()) };
+            Word::Farewell(group, disk, request) => {
+                let Some(answers) = process.destroy(group, disk, request) else { return Ok(()) };
                 self.note(|| format!("{to} destroys its replica of {group}"), &[19, to.0 as u8]);
                 self.send_answers(to, answers);
                 self.properties.let_go((to, group), disk)?;
@@ -358,13 +354,13 @@ impl World {
         let disk = machinery.identities[&group];
         let remembered = machinery.remembered[&group].clone();
         node.identities.insert(group, disk);
-        let is_known = machinery.disks.incarnation(id) != disk;
+        let is_reborn = machinery.disks.incarnation(id) != disk;
         if let Some(wish) = node.table.as_ref().and_then(|table| Wish::of(table, group)) {
             process.push(group, Event::Wish(wish));
         }
         let health = node.warden.health.clone();
         process.push(group, Event::Health { health, spread_ticks: 1 });
-        self.coverage.count(if is_known { Kind::ReplicasReborn } else { Kind::ReplicasBegun });
+        self.coverage.count(if is_reborn { Kind::ReplicasReborn } else { Kind::ReplicasBegun });
         self.note(|| format!("{id} begins a replica of {group}, {disk}"), &[20, id.0 as u8]);
         self.properties.started((id, group), disk, &remembered)
     }

@@ -153,7 +153,8 @@ impl World {
             let have_heard = newest.everyone().into_iter().all(|member| {
                 let is_whole = self.node(member).is_whole(group, newest.disk(member));
                 let status = self.node(member).status(group);
-                !is_whole || status.is_some_and(|status| status.membership == *newest)
+                let knows = self.properties.knows_newest((member, group));
+                !is_whole || (knows && status.is_some_and(|at| at.membership == *newest))
             });
             have_heard && all.all(|membership| self.can_go_on(group, membership, Some(id)))
         })

@@ -14,6 +14,7 @@ pub(crate) const ALWAYS: &[(u64, &str)] = &[
     ),
     (106_877, "a candidate that was removed while it stood led on, and took no proposals"),
     (109_135, "a core that did not know its own disk campaigned after a wipe"),
+    (201_680, "the same as 1009, by a request that stood for long"),
     (
         207_419,
         "without pre-vote and check-quorum, a leader of an older term never heard of a newer one",
@@ -32,7 +33,15 @@ pub(crate) const ALWAYS: &[(u64, &str)] = &[
         232_852,
         "without pre-vote, a candidate in an older term was not told so, and never caught up",
     ),
-    (249_244, "the same"),
+    (
+        238_575,
+        "a disk was lost after its node had gone from the group, and all others forgot that it had",
+    ),
+    (
+        244_646,
+        "who had the longest log did not know that it had been given a vote, and refused the others",
+    ),
+    (249_244, "the same as 232852"),
     (
         1_000_098,
         "a driver of moves asked its own node, whose replica of the source was silent, for ever",

@@ -11,7 +11,7 @@ mod figures;
 use super::caretaker::Wish;
 use super::driver::Driver;
 use super::era::Line;
-use super::event::{Applied, ApplyItem, Effects, Event, Farewell, Lead, Now};
+use super::event::{Applied, ApplyItem, Effects, Event, Lead, Leaver, Now};
 use super::intake::Intake;
 use super::payload::PayloadKind;
 use super::recovered::{goes_with, restored};
@@ -68,8 +68,9 @@ pub enum GroupMessage {
     StateFailed(Generation, String),
     /// How is it going?
     Status(oneshot::Sender<Option<GroupStatus>>),
-    /// The replica with this disk does not belong to its group any more: a majority has said so.
-    Farewell(Incarnation),
+    /// The replica with this disk does not belong to its group any more: a majority has said so, after this
+    /// request.
+    Farewell(Incarnation, u64),
     /// Panic, so that the restart can be seen to work; only with debug commands on.
     Panic,
     /// A chunk of a snapshot, written to this life of the rows, is in the store.
@@ -318,8 +319,12 @@ impl GroupActor {
     }
 
     /// Its group has let it go: a death record, so that it never takes part again, and then the rows.
-    fn destroy(&mut self, disk: Incarnation, context: &mut Context<Self>) {
-        if self.gone || self.seed.board.disk() != Some(disk) {
+    ///
+    /// Not if the log has grown since the request that is granted: whom its group has let in again is of use
+    /// to it only with the entry that says so, or a later one.
+    fn destroy(&mut self, disk: Incarnation, request: u64, context: &mut Context<Self>) {
+        let board = &self.seed.board;
+        if self.gone || board.disk() != Some(disk) || board.request() != request {
             return;
         }
         tracing::info!(group = %self.seed.group, "the group goes on without this replica: it is destroyed");
@@ -567,6 +572,9 @@ impl GroupActor {
             self.outbox.push(Speaker { group, era: self.line.era(), disk }, effects.messages);
         }
         for write in effects.log {
+            if write.changes_log() {
+                self.seed.board.void_request();
+            }
             self.seed.log.submit(write);
         }
         if !effects.apply.is_empty() {
@@ -607,7 +615,7 @@ impl GroupActor {
             }
             self.median = None;
         }
-        for Farewell { node, disk, request } in effects.farewells {
+        for Leaver { node, disk, request } in effects.farewells {
             let farewell = PeerMessage::Farewell { group, disk, request };
             // Lost: it asks again.
             let _ = self.seed.shared.peers.control(node, &farewell);
@@ -888,7 +896,7 @@ impl GroupActor {
             GroupMessage::Status(reply) => {
                 let _ = reply.send(self.status());
             }
-            GroupMessage::Farewell(disk) => self.destroy(disk, context),
+            GroupMessage::Farewell(disk, request) => self.destroy(disk, request, context),
             GroupMessage::Panic => panic!("asked to, by a debug command"),
         }
     }

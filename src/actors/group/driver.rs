@@ -11,7 +11,7 @@
 use super::caretaker::{Care, Caretaker};
 use super::clock::StampClock;
 use super::event::{
-    Applied, ApplyItem, ConfirmedRead, Effects, Event, Farewell, Lead, Now, Offer, ReplyTo, Route,
+    Applied, ApplyItem, ConfirmedRead, Effects, Event, Lead, Leaver, Now, Offer, ReplyTo, Route,
     SnapshotUse,
 };
 use super::memberships::Memberships;
@@ -90,7 +90,7 @@ pub struct Driver {
     care_at: MonoMillis,
     caring: bool,
     /// Who asked to be let go, by the read that will confirm that it may.
-    leaving: BTreeMap<ReadContext, Farewell>,
+    leaving: BTreeMap<ReadContext, Leaver>,
     last_leaving: u64,
 }
 
@@ -315,9 +315,9 @@ impl Driver {
                 }
                 #[cfg(feature = "controls")]
                 if active(Control::FarewellUnasked) && !self.raft.membership().holds(node, disk) {
-                    out.farewells.push(Farewell { node, disk, request });
+                    out.farewells.push(Leaver { node, disk, request });
                 }
-                self.let_go(Farewell { node, disk, request });
+                self.let_go(Leaver { node, disk, request });
             }
             Event::DiskLow(low) => self.disk_low = low,
             Event::Helpers { observers, secretaries } => {
@@ -424,7 +424,7 @@ impl Driver {
 
     /// A replica asks to be let go. Whether the membership here is the newest that is committed, a majority
     /// has to say.
-    fn let_go(&mut self, leaver: Farewell) {
+    fn let_go(&mut self, leaver: Leaver) {
         if self.lead.role != Role::Leader
             || self.raft.membership().holds(leaver.node, leaver.disk)
             || self.leaving.len() >= limits::MEMBERS_MAX

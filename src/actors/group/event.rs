@@ -124,14 +124,14 @@ pub enum Event {
     },
 }
 
-/// A replica that its group can do without, for it had asked so.
+/// A replica that asks whether its group can do without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Farewell {
+pub struct Leaver {
     /// Its node.
     pub node: NodeId,
     /// The disk by which it is known.
     pub disk: Incarnation,
-    /// The request that is granted.
+    /// Names the request.
     pub request: u64,
 }
 
@@ -242,7 +242,7 @@ pub struct Effects {
     /// What became of proposals of changes: where they stand in the log, or why they never will.
     pub changes: Vec<Proposed>,
     /// These replicas do not belong to the group any more: a majority has confirmed it.
-    pub farewells: Vec<Farewell>,
+    pub farewells: Vec<Leaver>,
     /// Snapshots that were offered, and whether they are of use.
     pub offers: Vec<(Offer, bool)>,
     /// Units of reads that were handed over on the strength of a lease.

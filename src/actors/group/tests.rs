@@ -2,7 +2,7 @@
 
 use super::caretaker::Wish;
 use super::driver::Driver;
-use super::event::{Applied, ApplyItem, Effects, Event, Farewell, Now, Proposed, ReplyTo};
+use super::event::{Applied, ApplyItem, Effects, Event, Leaver, Now, Proposed, ReplyTo};
 use super::payload::PayloadKind;
 use crate::actors::liveness::{Health, PeerHealth};
 use crate::ids::{Generation, GroupId, Incarnation, Index, NodeId};
@@ -37,7 +37,7 @@ struct Bench {
     changes: Vec<Proposed>,
     /// Until when the reads handed over may be answered.
     reads: Vec<Option<MonoMillis>>,
-    farewells: Vec<Farewell>,
+    farewells: Vec<Leaver>,
     /// The disk by which the friend speaks.
     disk: Incarnation,
     applied: Index,
@@ -360,7 +360,7 @@ fn who_does_not_belong_is_let_go_when_a_majority_says_so() {
         bench.handle(Event::Tick);
     }
     let farewell =
-        |node, disk| Farewell { node: NodeId(node), disk: Incarnation(disk), request: 100 + disk };
+        |node, disk| Leaver { node: NodeId(node), disk: Incarnation(disk), request: 100 + disk };
     assert_eq!(bench.farewells, [farewell(3, 30), farewell(4, 4)]);
 }
 
@@ -376,7 +376,7 @@ fn who_has_forgotten_is_removed_and_then_let_go() {
         bench.handle(Event::Tick);
     }
     assert!(!bench.driver.membership().contains(NodeId(3)));
-    let farewell = Farewell { node: NodeId(3), disk: Incarnation(3), request: 7 };
+    let farewell = Leaver { node: NodeId(3), disk: Incarnation(3), request: 7 };
     assert!(bench.farewells.contains(&farewell));
 }
 

@@ -148,7 +148,8 @@ impl Host {
             Membership::default()
         };
         let observer = info.observers.contains(&self.shared.node);
-        let board = Arc::new(Board::default());
+        let request = getrandom::u64().map_err(|error| error.to_string())?;
+        let board = Arc::new(Board::new(request));
         board.observer.store(observer, Relaxed);
         let (kind, birth) = if group == GroupId::CONFIG {
             (PayloadKind::Config, Birth::Config)

@@ -135,7 +135,7 @@ impl NodeInbound {
                 let _ = self.shared.try_send(group, event);
             }
             PeerMessage::Farewell { group, disk, request } => {
-                self.tell_poller(PollerMessage::Farewell(group, disk, request));
+                let _ = self.shared.try_send(group, GroupMessage::Farewell(disk, request));
             }
             PeerMessage::Forward(units) => self.forwarded(from, units),
             PeerMessage::Answers(answers) => {

@@ -135,7 +135,12 @@ impl Storage {
         if let Some(cut) = state.journal_cut() {
             tracing::warn!("the state store's journal was cut, the log replays the rest: {cut:?}");
         }
-        let (living, dead) = (recovered.groups.into_keys().collect(), recovered.dead);
+        let (mut living, dead) =
+            (recovered.groups.into_keys().collect::<BTreeSet<_>>(), recovered.dead);
+        if let Damage::Groups(groups) = &damaged {
+            // Also those of which nothing is left: they have to ask to be let go.
+            living.extend(groups);
+        }
         let unsure = damaged == Damage::All;
         Ok(Self { log, living, dead, unsure, state: Arc::new(state), live })
     }

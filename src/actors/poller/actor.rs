@@ -4,7 +4,6 @@
 
 use super::follow::{Follow, Helpers, Seen, Step, Told};
 use crate::actors::config;
-use crate::actors::group::actor::GroupMessage;
 use crate::actors::group::caretaker::Wish;
 use crate::actors::group::event::Event;
 use crate::actors::identity::Kinship;
@@ -14,7 +13,7 @@ use crate::actors::node::Host;
 use crate::actors::router::Router;
 use crate::actors::shared::{Board, Shared, Undelivered};
 use crate::actors::supervision::{Restarts, guarded};
-use crate::ids::{GroupId, Incarnation, NodeId, TableVersion};
+use crate::ids::{GroupId, NodeId, TableVersion};
 use crate::net::message::PeerMessage;
 use crate::shard::{
     Author, ConfigCommand, ConfigReply, ConfigRequest, GroupInfo, InitPlan, NodeInfo, Recovery,
@@ -45,8 +44,6 @@ pub(crate) enum PollerMessage {
     Founded(InitPlan),
     /// A node came back with another disk, and asks to be known by it.
     Enlisted(NodeId, NodeInfo),
-    /// A group can do without the replica here that is known by this disk and made this request.
-    Farewell(GroupId, Incarnation, u64),
 }
 
 impl Message for PollerMessage {
@@ -127,7 +124,6 @@ impl Poller {
     #[must_use]
     pub(crate) fn start_here(seed: PollerSeed, router: Router) -> Addr<Self> {
         Supervisor::start(move |_| {
-            // `begin` knows better.
             let follow = Follow::default();
             let restarts = Restarts::default();
             let stewards = Stewards::new(seed.shared.clone(), router.clone());
@@ -149,9 +145,7 @@ impl Poller {
 
     /// Seeds the follower with what this node has on disk.
     fn begin(&mut self) {
-        // Without randomness it begins where others may have begun: then a late answer to one of those counts,
-        // as late as an answer can be within one connection.
-        self.follow = Follow::new(getrandom::u64().unwrap_or_default());
+        self.follow = Follow::default();
         (self.telling, self.adopting) = (false, false);
         let known = self.seed.shared.routing().map(|routing| routing.table().clone());
         if let Some(table) = known.or(self.seed.table.clone()) {
@@ -265,7 +259,9 @@ impl Poller {
             Step::Join { group, disk, aloud } => {
                 self.say(group, aloud, connected, &PeerMessage::Join { group, disk });
             }
-            Step::Leave { group, disk, forgotten, request, aloud } => {
+            Step::Leave { group, disk, forgotten, aloud } => {
+                let Some(replica) = shared.replica(group) else { return };
+                let request = replica.board.request();
                 let leave = PeerMessage::Leave { group, disk, forgotten, request };
                 self.say(group, aloud, connected, &leave);
             }
@@ -441,13 +437,6 @@ impl Handler<PollerMessage> for Poller {
             }
             PollerMessage::Learned(table) => poller.learn(table),
             PollerMessage::Enlisted(node, info) => poller.adopt(node, info, own),
-            PollerMessage::Farewell(group, disk, request) => {
-                if poller.follow.may_go(group, request) {
-                    let farewell = GroupMessage::Farewell(disk);
-                    // Full: the replica asks again.
-                    let _ = poller.seed.shared.try_send(group, farewell);
-                }
-            }
             PollerMessage::Founded(plan) => {
                 poller.found(&plan);
                 poller.seed.plan = Some(plan);

@@ -96,8 +96,6 @@ pub enum Step {
         disk: Incarnation,
         /// It has forgotten what it promised.
         forgotten: bool,
-        /// Names the request; see [`Follow::may_go`].
-        request: u64,
         /// The group's nodes alone may not be those who lead it.
         aloud: bool,
     },
@@ -146,9 +144,6 @@ pub struct Follow {
     leaderless_since: BTreeMap<GroupId, MonoMillis>,
     /// When the next word to a group is due, and how many there were.
     words: BTreeMap<GroupId, (MonoMillis, u32)>,
-    /// The newest request to be let go, and those that stand.
-    last_request: u64,
-    requests: BTreeMap<GroupId, u64>,
     /// Everything was led from where it should be, when this was so.
     settled: Option<Placement>,
 }
@@ -163,20 +158,6 @@ struct Placement {
 }
 
 impl Follow {
-    /// Knows nothing yet. Its requests to be let go are named from this number on: a random one, so that
-    /// nobody takes an answer to somebody who was here before for his own.
-    #[must_use]
-    pub fn new(first_request: u64) -> Self {
-        Self { last_request: first_request, ..Self::default() }
-    }
-
-    /// Whether the replica here may be destroyed that asked so to be let go: not if it was wanted again
-    /// since, because by now its group may count on it.
-    #[must_use]
-    pub fn may_go(&self, group: GroupId, request: u64) -> bool {
-        self.requests.get(&group) == Some(&request)
-    }
-
     /// The newest table seen; version 0 for none.
     #[must_use]
     pub fn known(&self) -> TableStamp {
@@ -280,7 +261,6 @@ impl Follow {
         steps.extend(missing.into_iter().map(Step::Start));
         self.leaderless_since.retain(|group, _| told.replicas.contains_key(group));
         self.words.retain(|group, _| told.replicas.contains_key(group));
-        self.requests.retain(|group, _| told.replicas.contains_key(group));
         for (&group, seen) in told.replicas {
             let Some(disk) = seen.disk else { continue };
             if told.leaders.contains_key(&group) {
@@ -302,9 +282,6 @@ impl Follow {
                 // It will hear of it.
                 None => seen.belongs && seen.era.number < era,
             };
-            if is_kept || !leaves {
-                self.requests.remove(&group);
-            }
             if is_kept || (!leaves && (seen.observer || (seen.belongs && !is_lost))) {
                 self.words.remove(&group);
                 continue;
@@ -318,13 +295,7 @@ impl Follow {
             *count += 1;
             let (aloud, forgotten) = (count.is_multiple_of(3), seen.forgotten);
             steps.push(match leaves {
-                true => {
-                    let request = *self.requests.entry(group).or_insert_with(|| {
-                        self.last_request = self.last_request.wrapping_add(1);
-                        self.last_request
-                    });
-                    Step::Leave { group, disk, forgotten, request, aloud }
-                }
+                true => Step::Leave { group, disk, forgotten, aloud },
                 false => Step::Join { group, disk, aloud },
             });
         }
@@ -484,8 +455,8 @@ mod tests {
         };
         let join = |aloud| Step::Join { group: GroupId(1), disk, aloud };
         let leave = |forgotten, aloud| {
-            let (disk, request) = (Incarnation(1), 1);
-            Step::Leave { group: GroupId(2), disk, forgotten, request, aloud }
+            let disk = Incarnation(1);
+            Step::Leave { group: GroupId(2), disk, forgotten, aloud }
         };
         assert_eq!(said(&mut follow, 0, &replicas), [join(false), leave(false, false)]);
         assert!(said(&mut follow, 400, &replicas).is_empty());
@@ -494,32 +465,6 @@ mod tests {
         replicas.insert(GroupId(1), WELL);
         replicas.insert(GroupId(2), Seen { forgotten: true, ..WELL });
         assert_eq!(said(&mut follow, 3_500, &replicas), [leave(true, false)]);
-    }
-
-    #[test]
-    fn who_is_wanted_again_is_not_destroyed_by_an_answer_from_before() {
-        let leaders = BTreeMap::from([0, 1, 2].map(|group| (GroupId(group), NodeId(2))));
-        let wished = |version, replicas: &[u32]| {
-            let mut table = Table { version: TableVersion(version), ..Table::clone(&table()) };
-            let replicas = replicas.iter().copied().map(NodeId).collect();
-            table.groups.get_mut(&GroupId(2)).unwrap().replicas = replicas;
-            Arc::new(table)
-        };
-        let mut follow = Follow::new(40);
-        let mut request = |now, table| {
-            follow.learn(table);
-            let replicas = all(0..3, WELL);
-            let steps = follow.step(&told(now, &[], &leaders, &replicas));
-            let said = steps.iter().find_map(|step| match step {
-                Step::Leave { request, .. } => Some(*request),
-                _ => None,
-            });
-            (said, [41, 42].map(|request| follow.may_go(GroupId(2), request)))
-        };
-        assert_eq!(request(0, wished(2, &[2, 3])), (Some(41), [true, false]));
-        assert_eq!(request(500, wished(2, &[2, 3])), (Some(41), [true, false]), "it asks again");
-        assert_eq!(request(600, wished(3, &[1, 2, 3])), (None, [false, false]));
-        assert_eq!(request(9_000, wished(4, &[2, 3])), (Some(42), [false, true]));
     }
 
     #[test]

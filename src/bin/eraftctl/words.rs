@@ -139,8 +139,9 @@ pub(crate) struct Cancel {
 /// `rate`.
 #[derive(Args, Debug)]
 pub(crate) struct Rate {
-    /// Bytes per second that the moves of one group may take together: `20000000`, `20MB`, `20MiB`, or
-    /// `unlimited`. Without it the limit is shown.
+    /// Bytes per second that the moves of one group may take together at most: `20000000`, `20MB`, `20MiB`, or
+    /// `unlimited`. With a limit moves also step back while they keep clients waiting. Without it the limit is
+    /// shown.
     #[arg(value_name = "RATE", value_parser = |text: &str| rate(text))]
     pub(crate) rate: Option<Limit>,
 }

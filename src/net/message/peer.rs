@@ -93,11 +93,11 @@ pub enum PeerMessage {
         disk: Incarnation,
         /// It has forgotten what it promised.
         forgotten: bool,
-        /// Names the request.
+        /// Names the request: with the next thing that the replica writes to its log it is void.
         request: u64,
     },
-    /// The receiver's replica with this disk does not belong to the group: it may be destroyed, if it was not
-    /// wanted again since it made this request.
+    /// The receiver's replica with this disk does not belong to the group: it may be destroyed, if it has
+    /// written nothing to its log since it made this request: its group may have let it in again.
     Farewell {
         /// The group.
         group: GroupId,

@@ -39,9 +39,7 @@ impl Index {
                 self.damaged.remove(&group);
                 self.dead.insert(group, life);
             }
-            Change::Damaged => {
-                self.damaged.insert(group);
-            }
+            Change::Damaged => self.lose(group),
             Change::DamagedAll => self.damaged_all = true,
             Change::Mended { now } => {
                 self.mended = true;
@@ -50,10 +48,7 @@ impl Index {
             Change::Cluster(_) | Change::Oldest(_) | Change::End(_) => {}
             change => {
                 if matches!(change, Change::Born(_)) {
-                    if self.dead.remove(&group).is_some() {
-                        // Who is born after a death has promised nothing yet.
-                        self.damaged.remove(&group);
-                    }
+                    self.dead.remove(&group);
                 } else if self.dead.contains_key(&group) {
                     // It was on its way when the replica died.
                     return;
@@ -68,6 +63,13 @@ impl Index {
                 let log = self.groups.entry(group).or_default();
                 log.apply(change, Place::of(record, life, number), &mut self.ledger);
             }
+        }
+    }
+
+    /// Something of this group is lost. Who is dead has nothing to lose: whoever is born there is somebody else.
+    pub(super) fn lose(&mut self, group: GroupId) {
+        if !self.dead.contains_key(&group) {
+            self.damaged.insert(group);
         }
     }
 

@@ -190,6 +190,13 @@ impl<F: File> Replay<F> {
 
     /// Takes in a batch that had been synced.
     fn take(&mut self, segment: &Segment<F>, batch: &ScannedBatch) {
+        for record in &batch.records {
+            if let Change::Cluster(cluster) = record.change {
+                self.cluster = cluster;
+            }
+            self.index.apply(record, segment.life(), batch.header.number);
+        }
+        // After them, since who is born in this batch may be who has lost something.
         for Bad { offset, group, what } in &batch.bad {
             match group {
                 Some(group) if *group != NO_GROUP => {
@@ -198,16 +205,10 @@ impl<F: File> Replay<F> {
                 _ => self.lose_all(segment.name(), *offset, what),
             }
         }
-        for record in &batch.records {
-            if let Change::Cluster(cluster) = record.change {
-                self.cluster = cluster;
-            }
-            self.index.apply(record, segment.life(), batch.header.number);
-        }
     }
 
     fn lose(&mut self, group: GroupId, segment: String, offset: u64, what: &'static str) {
-        self.index.damaged.insert(group);
+        self.index.lose(group);
         self.place(segment, offset, what);
     }
 

@@ -79,6 +79,13 @@ pub struct LogWrite {
 }
 
 impl LogWrite {
+    /// Whether other entries are in the log afterwards than before, but for those that are cut off at its
+    /// beginning.
+    #[must_use]
+    pub fn changes_log(&self) -> bool {
+        !self.entries.is_empty() || matches!(self.op, Some(LogOp::SnapshotInstalled(_)))
+    }
+
     /// Bytes that it is charged with where batches are limited.
     #[must_use]
     pub fn cost(&self) -> usize {

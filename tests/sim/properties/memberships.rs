@@ -1,10 +1,11 @@
 //! Every replica takes its group to be what the founders and the entries that it was handed make of it, and
-//! none is destroyed that belongs. And
+//! none is destroyed that has a vote. And
 //! for the other properties: who belongs to a group at an index, and what a majority of them is.
 
 use super::{Held, Replica, Violation};
 use eraft::ids::{GroupId, Incarnation, Index, NodeId};
 use eraft::raft::{Entry, EntryKind, Membership, MembershipChange, Status};
+use eraft::store::wal::{LogOp, LogWrite};
 use std::collections::BTreeMap;
 
 /// See the module's first lines.
@@ -13,6 +14,8 @@ pub(super) struct Memberships {
     founders: Membership,
     /// In force from this index on, after the founders.
     known: BTreeMap<(GroupId, Index), Membership>,
+    /// Up to where each replica will know after a start that entries are committed.
+    durable: BTreeMap<Replica, Index>,
     /// How far each replica had been handed entries before its last event, and after it.
     handed: BTreeMap<Replica, (Index, Index)>,
 }
@@ -46,19 +49,47 @@ impl Memberships {
         true
     }
 
+    /// Whether a replica will know of the newest one after any start.
+    pub(super) fn knows_newest(&self, replica: Replica) -> bool {
+        let group = replica.1;
+        let all = (group, Index(0))..=(group, Index(u64::MAX));
+        let newest = self.known.range(all).next_back().map(|((_, index), _)| *index);
+        newest.is_none_or(|newest| self.durable.get(&replica).is_some_and(|known| *known >= newest))
+    }
+
+    /// A replica's log has synced this.
+    pub(super) fn synced(&mut self, replica: Replica, write: &LogWrite) {
+        let mark = match &write.op {
+            Some(LogOp::SnapshotInstalled(meta) | LogOp::Compacted(meta)) => Some(meta.index),
+            _ => None,
+        };
+        let commit = write.hard_state.map(|hard| hard.commit);
+        let durable = self.durable.entry(replica).or_default();
+        *durable = mark.into_iter().chain(commit).fold(*durable, Index::max);
+    }
+
+    /// It starts, and knows that everything up to there is committed.
+    pub(super) fn started(&mut self, replica: Replica, commit: Index) {
+        self.forget(replica);
+        self.durable.insert(replica, commit);
+    }
+
     /// A replica has nothing left of what it was.
     pub(super) fn forget(&mut self, replica: Replica) {
         self.handed.remove(&replica);
+        self.durable.remove(&replica);
     }
 
     /// A replica is destroyed: it does not belong to its group.
     pub(super) fn let_go(&self, (node, group): Replica, disk: Incarnation) -> Held {
         let newest = self.newest(group);
-        if !newest.holds(node, disk) {
+        // A learner may be let in that has not heard of it: another takes its place.
+        let counts = newest.is_voter(node) || newest.outgoing.contains(&node);
+        if !newest.holds(node, disk) || !counts {
             return Ok(());
         }
         let story = format!("{node} is destroyed as {disk}, and {group} is {newest:?}");
-        Err(Violation::new("who belongs is not destroyed", story))
+        Err(Violation::new("who has a vote is not destroyed", story))
     }
 
     /// How a replica stands after an event.

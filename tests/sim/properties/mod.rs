@@ -111,7 +111,8 @@ impl Properties {
     ) -> Held {
         let log = Shadow::of(remembered);
         self.disks.insert(replica, disk);
-        self.memberships.forget(replica);
+        let commit = remembered.hard_state.commit.max(remembered.base.0);
+        self.memberships.started(replica, commit);
         self.promises.check(replica, remembered, &log)?;
         self.monotonic.started(replica);
         self.quorum.durable(replica, disk, &log);
@@ -155,6 +156,7 @@ impl Properties {
     pub(crate) fn synced(&mut self, node: NodeId, write: &LogWrite) {
         let replica = (node, write.group);
         self.quorum.synced(replica, self.disk(replica), write);
+        self.memberships.synced(replica, write);
     }
 
     /// A replica leads.
@@ -206,6 +208,11 @@ impl Properties {
     /// The newest membership of a group that was ever in force.
     pub(crate) fn membership(&self, group: GroupId) -> &Membership {
         self.memberships.newest(group)
+    }
+
+    /// Whether a replica will know of its group's newest membership after any start.
+    pub(crate) fn knows_newest(&self, replica: Replica) -> bool {
+        self.memberships.knows_newest(replica)
     }
 
     fn disk(&self, replica: Replica) -> Incarnation {

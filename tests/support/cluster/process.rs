@@ -75,6 +75,8 @@ pub(crate) struct Process {
     persisted: BTreeMap<GroupId, Index>,
     outgoing: BTreeMap<(GroupId, NodeId), Outgoing>,
     holdings: BTreeMap<GroupId, Holdings>,
+    /// Raised whenever a replica writes to its log; see [`Process::request`].
+    requests: BTreeMap<GroupId, u64>,
     /// Replicas that are about to begin, and that are being destroyed.
     coming: BTreeSet<GroupId>,
     going: BTreeSet<GroupId>,
@@ -109,6 +111,7 @@ impl Process {
             persisted,
             outgoing: BTreeMap::new(),
             holdings: BTreeMap::new(),
+            requests: BTreeMap::new(),
             coming: BTreeSet::new(),
             going: BTreeSet::new(),
             fetches: 0,
@@ -181,6 +184,11 @@ impl Process {
         self.persisted.get(&group).copied().unwrap_or_default()
     }
 
+    /// Names the request to be let go that a replica would make now.
+    pub(crate) fn request(&self, group: GroupId) -> u64 {
+        self.requests.get(&group).copied().unwrap_or(self.machinery.generation.0 << 32)
+    }
+
     /// A replica is to begin here, if there is none.
     pub(crate) fn begin(&mut self, group: GroupId) {
         if self.machinery.identities.contains_key(&group) || !self.coming.insert(group) {
@@ -196,8 +204,15 @@ impl Process {
 
     /// The group has let the replica go that is known by this disk: first the record that it died, and when
     /// that is synced its rows. Answers what those are told that waited for it.
-    pub(crate) fn destroy(&mut self, group: GroupId, disk: Incarnation) -> Option<Vec<Answer>> {
-        if self.machinery.identities.get(&group) != Some(&disk) || !self.going.insert(group) {
+    pub(crate) fn destroy(
+        &mut self,
+        group: GroupId,
+        disk: Incarnation,
+        request: u64,
+    ) -> Option<Vec<Answer>> {
+        let is_meant =
+            self.machinery.identities.get(&group) == Some(&disk) && self.request(group) == request;
+        if !is_meant || !self.going.insert(group) {
             return None;
         }
         let mut answers = Vec::new();
@@ -319,6 +334,10 @@ impl Process {
             if self.acknowledge == Acknowledge::BeforeWrite && write.number != ReadyNumber(0) {
                 let done = Event::Persisted(write.generation, write.number);
                 self.inbox.push_back(Inbound::Event(group, done));
+            }
+            if write.changes_log() {
+                let next = self.request(group) + 1;
+                self.requests.insert(group, next);
             }
             out.written.push(write.clone());
             self.writes.push(write);

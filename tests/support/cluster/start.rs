@@ -170,8 +170,7 @@ impl Machinery {
             self.births += 1;
             // Nobody else is ever known by this.
             disk.0 += u64::from(self.births) << 32 | self.generation.0 << 48;
-            self.write(group, LogOp::Born(Membership::default()))?;
-            self.write(group, LogOp::Identity(disk))?;
+            self.write(group, [LogOp::Born(Membership::default()), LogOp::Identity(disk)])?;
         }
         self.identities.insert(group, disk);
         self.build(group)
@@ -208,7 +207,7 @@ impl Machinery {
         let mut recovered = match self.recover(group, applied)? {
             Some(recovered) => recovered,
             None => {
-                self.write(group, LogOp::Born(founders))?;
+                self.write(group, [LogOp::Born(founders)])?;
                 self.recover(group, applied)?
                     .ok_or_else(|| wrong("its birth is forgotten".into()))?
             }
@@ -217,7 +216,7 @@ impl Machinery {
             && !goes_with(&recovered, meta)
         {
             // A snapshot whose rows are installed but whose mark did not reach the log.
-            self.write(group, LogOp::SnapshotInstalled(meta.clone()))?;
+            self.write(group, [LogOp::SnapshotInstalled(meta.clone())])?;
             let again = self.recover(group, applied)?;
             recovered = again.ok_or_else(|| wrong("its snapshot is forgotten".into()))?;
         }
@@ -273,17 +272,19 @@ impl Machinery {
         recovered.map_err(|error| Failure::Disk(error.to_string()))
     }
 
-    fn write(&mut self, group: GroupId, op: LogOp) -> Result<(), Failure> {
-        let write = LogWrite {
+    /// In one batch.
+    fn write<const N: usize>(&mut self, group: GroupId, ops: [LogOp; N]) -> Result<(), Failure> {
+        let generation = self.generation_of(group);
+        let writes = ops.map(|op| LogWrite {
             group,
-            generation: self.generation_of(group),
+            generation,
             number: ReadyNumber(0),
             entries: Vec::new(),
             hard_state: None,
             op: Some(op),
             must_sync: true,
-        };
-        self.log.write(&[write])?;
+        });
+        self.log.write(&writes)?;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! A turn of one part of a node: which part, what it gives to the rest of the world, and how it fails.
 
-use eraft::actors::group::event::{Farewell, Lead, Proposed};
+use eraft::actors::group::event::{Lead, Leaver, Proposed};
 use eraft::ids::{GroupId, NodeId};
 use eraft::net::message::{Answer, SnapshotFrame, UnitId};
 use eraft::raft::{Entry, Message, SnapshotMeta, SnapshotNeeded};
@@ -64,7 +64,7 @@ pub(crate) struct Output {
     /// What became of changes of the membership that were asked for.
     pub(crate) changes: Vec<Proposed>,
     /// Replicas that their groups can do without.
-    pub(crate) farewells: Vec<(GroupId, Farewell)>,
+    pub(crate) farewells: Vec<(GroupId, Leaver)>,
     /// Replicas that have begun here.
     pub(crate) begun: Vec<GroupId>,
     /// Replicas that are no more here.

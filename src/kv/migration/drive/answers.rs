@@ -88,9 +88,11 @@ impl Migrator {
                     if let (Some(ask), None) = (before, job.ask) {
                         self.forget_ask(ask);
                     }
-                    let full = self.allowance.page_bytes() as usize * 3 / 4;
-                    if let Some((_, at)) = carried.filter(|(bytes, _)| *bytes >= full) {
-                        self.allowance.took(now, now.since(at));
+                    let page = self.allowance.page_bytes() as usize;
+                    if let Some((_, since)) =
+                        carried.filter(|(bytes, _)| (page * 3 / 4..=page).contains(bytes))
+                    {
+                        self.allowance.took(now, since);
                     }
                 }
             }

@@ -53,7 +53,7 @@ const SLACK_MILLIS: u64 = 5;
 /// byte, so that no millisecond is lost.
 ///
 /// A rate is the most that may be taken: whoever sets one wants clients to notice little, so moves step back
-/// while their entries take longer than they can (as a scavenger does with its packets: LEDBAT, RFC 6817, 2.4),
+/// while their entries take longer than the quickest of late (as a scavenger does with its packets: LEDBAT, RFC 6817, 2.4),
 /// down to a thirty-second of the rate, and take more again step by step.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowance {
@@ -62,28 +62,39 @@ pub(super) struct Allowance {
     share: u64,
     /// What the quickest entries took, milliseconds, since this time, and in the time before.
     quickest: (MonoMillis, Option<u64>, Option<u64>),
+    stepped_back: MonoMillis,
     filled: i128,
     at: MonoMillis,
 }
 
 impl Allowance {
     pub(super) fn new(now: MonoMillis) -> Self {
-        Self { rate: None, share: SHARES, quickest: (now, None, None), filled: 0, at: now }
+        let (quickest, stepped_back) = ((now, None, None), MonoMillis(0));
+        Self { rate: None, share: SHARES, quickest, stepped_back, filled: 0, at: now }
     }
 
-    /// An entry with a full page took so long.
-    pub(super) fn took(&mut self, now: MonoMillis, millis: u64) {
-        let (since, newest, before) = self.quickest;
-        self.quickest = match now.since(since) < QUICKEST_MILLIS {
-            true => (since, Some(newest.map_or(millis, |known| known.min(millis))), before),
-            false => (now, Some(millis), newest),
+    /// An entry with a full page was on its way since then.
+    pub(super) fn took(&mut self, now: MonoMillis, since: MonoMillis) {
+        if self.rate.is_none() {
+            return;
+        }
+        let millis = now.since(since);
+        let (begun, newest, before) = self.quickest;
+        let age = now.since(begun) / QUICKEST_MILLIS;
+        self.quickest = match age {
+            0 => (begun, Some(newest.map_or(millis, |known| known.min(millis))), before),
+            1 => (now, Some(millis), newest),
+            _ => (now, Some(millis), None),
         };
         let quickest = self.quickest.1.into_iter().chain(self.quickest.2).min().unwrap_or(millis);
         self.fill(now);
-        self.share = match millis > 2 * quickest + SLACK_MILLIS {
-            true => (self.share / 2).max(1),
-            false => (self.share + 1).min(SHARES),
-        };
+        if millis <= 2 * quickest + SLACK_MILLIS {
+            self.share = (self.share + 1).min(SHARES);
+        } else if since >= self.stepped_back {
+            // Others that were on their way already tell nothing new.
+            self.share = (self.share / 2).max(1);
+            self.stepped_back = now;
+        }
     }
 
     /// Another rate, bytes per second; `None`: there is none.
@@ -91,6 +102,10 @@ impl Allowance {
         self.fill(now);
         if rate.is_none() || self.rate.is_none() {
             self.filled = 0;
+        }
+        if rate != self.rate {
+            // Pages of another size take another time.
+            (self.share, self.quickest) = (SHARES, (now, None, None));
         }
         self.rate = rate;
         self.filled = self.filled.min(self.most());
@@ -160,7 +175,7 @@ mod tests {
         let mut after = |took: &[u64]| {
             for millis in took {
                 now += 1_000;
-                allowance.took(MonoMillis(now), *millis);
+                allowance.took(MonoMillis(now), MonoMillis(now - millis));
             }
             allowance.spend(1 << 20);
             let before = allowance.filled;

@@ -221,6 +221,40 @@ fn who_has_lost_all_it_had_is_not_taken_for_somebody_new() {
     }
 }
 
+#[test]
+fn who_has_lost_its_name_is_not_taken_for_the_one_before() {
+    let name = LogOp::Identity(Incarnation(5));
+    let steps: [&[LogOp]; 3] = [
+        &[LogOp::Born(Membership::default())],
+        &[LogOp::Dead],
+        &[LogOp::Born(Membership::default()), name],
+    ];
+    let mut damaged = 0;
+    for at in 3 * 4096..3 * 4096 + 512 {
+        let disk = SimDisk::new();
+        let mut log = open(&disk).0;
+        for step in steps {
+            let all = step.iter().map(|op| LogWrite { op: Some(op.clone()), ..write(1) });
+            log.write(&all.collect::<Vec<_>>()).expect("writes");
+        }
+        log.write(&[writes().swap_remove(1)]).expect("writes");
+        drop(log);
+        let first = files(&disk).swap_remove(0);
+        disk.flip(&first, at, 1).expect("flips");
+        let (log, recovered) = open(&disk);
+        damaged += usize::from(recovered.damage != Damage::None);
+        match log.standing(GroupId(1)) {
+            (Standing::Alive, identity) => {
+                assert_eq!(identity, Some(Incarnation(5)), "byte {at}");
+            }
+            // Silent, or as if it had never been born again.
+            (Standing::Damaged | Standing::Dead, _) => {}
+            (Standing::Unknown, _) => panic!("byte {at}: nobody remembers it"),
+        }
+    }
+    assert!(damaged > 20, "{damaged} flips were damage: was it the right batch?");
+}
+
 /// Flips a byte of the large entry of group 2, in its batch's header, so that nobody knows whose it was.
 fn lose_a_batch(disk: &SimDisk) {
     let wanted = entry(1, 1, 5000);
