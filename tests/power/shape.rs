@@ -15,6 +15,7 @@ pub(crate) fn shape() -> Shape {
     Shape {
         nodes: NODES.to_vec(),
         groups: GROUPS.to_vec(),
+        come_and_go: false,
         founders: Membership::of_voters(NODES),
         helpers: Vec::new(),
         options: small_segments(32 * 1024),
