@@ -58,7 +58,7 @@ impl Raft {
     /// sake. Where leases rest on the follower's word, all of this waits until the word has expired.
     ///
     /// Nothing but an election can come of it if it is not true. A leader only wakes; a learner or an
-    /// observer goes on to follow whom it followed, and calls it.
+    /// observer goes on following whom it followed, and calls it, until some calls were in vain.
     pub fn leader_lost(&mut self, after_ticks: u32) {
         self.wake();
         // Who has no election to find the leader by must remember whom to call.

@@ -153,7 +153,7 @@ impl Swarm {
         let founders = 3;
         let nodes = founders + chance.pick(&[1, 2, 2]);
         let mut faults = self.faults;
-        // What replicas need to come and go.
+        // Damage and empty disks are what brings most replicas to go and to come back.
         faults.extend([Fault::BitFlip; 3]);
         for fault in [Fault::Wipe, Fault::BitFlip] {
             if chance.below(2) == 0 {
@@ -164,7 +164,7 @@ impl Swarm {
             nodes: (1..=nodes).map(NodeId).collect(),
             founders: founded_by(founders),
             come_and_go: true,
-            // Without them one that is removed unawares disturbs the others until it hears so (thesis, 4.2.3);
+            // Without pre-votes a replica that is removed unawares disturbs the others until it hears so (thesis, 4.2.3);
             // nodes always ask first.
             config: Config { pre_vote: true, ..self.shape.config },
             ..self.shape

@@ -1,6 +1,6 @@
 //! Every replica takes its group to be what the founders and the entries that it was handed make of it, and
-//! none is destroyed that has a vote. And
-//! for the other properties: who belongs to a group at an index, and what a majority of them is.
+//! none is destroyed that has a vote. And for the other properties: who belongs to a group at an index, and what
+//! a majority of them is.
 
 use super::{Held, Replica, Violation};
 use eraft::ids::{GroupId, Incarnation, Index, NodeId};
