@@ -288,7 +288,9 @@ impl World {
         }
         let started = node.start(seed, &shape, now);
         let life = node.life;
-        self.note(|| format!("{id} starts, life {life}: {started:?}"), &[id.0 as u8, 1]);
+        let damage = node.process.as_ref().map(|process| process.machinery.damage.clone());
+        let story = || format!("{id} starts, life {life}: {started:?}, {damage:?}");
+        self.note(story, &[id.0 as u8, 1]);
         match started {
             Ok(()) => self.started(id),
             Err(_) if self.node(id).bitrot.is_done() => {
