@@ -105,8 +105,8 @@ impl World {
                     continue;
                 }
                 let wished = self.replicas_wished(group);
-                let nodes = self.nodes.iter().filter(|node| !node.is_lost).map(|node| node.id);
-                let heir = { nodes }.find(|id| !wished.contains(id));
+                let mut living = self.nodes.iter().filter(|node| !node.is_lost).map(|node| node.id);
+                let heir = living.find(|id| !wished.contains(id));
                 if let Some(heir) = heir {
                     self.wish_replica(group, heir, true);
                 }

@@ -27,10 +27,6 @@ pub(crate) const ALWAYS: &[(u64, &str)] = &[
         220_597,
         "the same as 1000098 by a node that was removed, whose question waited for two minutes",
     ),
-    (
-        223_564,
-        "after a log was whole again, a group whose birth had been copied was taken for damaged",
-    ),
     (231_235, "the same as 207419, where the newer term was known to a learner alone"),
     (231_348, "an observer that took its sleeping leader for lost never heard of it again"),
     (

@@ -19,9 +19,6 @@ pub(super) struct Index {
     pub(super) dead: BTreeMap<GroupId, u64>,
     /// Groups that have lost something and are not dead yet.
     pub(super) damaged: BTreeSet<GroupId>,
-    /// Groups without a birth, as far as the log was read, in which something of nobody knows whom is lost: the
-    /// birth may be among that, or in a segment that was given up after all of the group had been copied.
-    pub(super) unborn: BTreeSet<GroupId>,
     /// Something is lost, and nobody knows whose. Of the groups that were known then each is in `damaged`;
     /// those that are not known now may be among the losers.
     pub(super) damaged_all: bool,
@@ -40,7 +37,6 @@ impl Index {
                     log.clear(&mut self.ledger);
                 }
                 self.damaged.remove(&group);
-                self.unborn.remove(&group);
                 self.dead.insert(group, life);
             }
             Change::Damaged => self.lose(group),
@@ -57,13 +53,12 @@ impl Index {
                     // It was on its way when the replica died.
                     return;
                 }
-                match change {
-                    Change::State(..) => drop(self.unborn.remove(&group)),
-                    Change::Born(_) => {}
-                    _ if self.damaged_all && !self.groups.contains_key(&group) => {
-                        self.unborn.insert(group);
-                    }
-                    _ => {}
+                if self.damaged_all
+                    && !self.groups.contains_key(&group)
+                    && !matches!(change, Change::Born(_))
+                {
+                    // Its birth is among what is lost.
+                    self.damaged.insert(group);
                 }
                 let log = self.groups.entry(group).or_default();
                 log.apply(change, Place::of(record, life, number), &mut self.ledger);
@@ -76,11 +71,6 @@ impl Index {
         if !self.dead.contains_key(&group) {
             self.damaged.insert(group);
         }
-    }
-
-    /// The whole log was read: whose birth is not there has lost it.
-    pub(super) fn miss_births(&mut self) {
-        self.damaged.append(&mut self.unborn);
     }
 
     /// Something is lost, and nobody knows whose.

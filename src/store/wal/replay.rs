@@ -255,7 +255,6 @@ impl<F: File> Replay<F> {
     /// Notices groups of which entries are missing without any trace of where they were.
     pub(super) fn check_groups(&mut self) {
         let index = &mut self.index;
-        index.miss_births();
         let mut gaps = Vec::new();
         for (group, log) in &mut index.groups {
             if let Some(gap) = log.gap() {
