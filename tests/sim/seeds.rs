@@ -14,7 +14,7 @@ pub(crate) const ALWAYS: &[(u64, &str)] = &[
     ),
     (106_877, "a candidate that was removed while it stood led on, and took no proposals"),
     (109_135, "a core that did not know its own disk campaigned after a wipe"),
-    (201_680, "the same as 1009, by a request that stood for long"),
+    (201_680, "the same as 1009"),
     (
         207_419,
         "without pre-vote and check-quorum, a leader of an older term never heard of a newer one",
