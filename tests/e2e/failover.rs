@@ -71,6 +71,7 @@ fn leads_are_handed_over_under_load_and_nobody_sees_an_error() {
     });
     counting::nobody_saw_an_error(&tallies);
     counting::check(&mut nodes.client(2), &tallies);
+    assert!(tallies.iter().all(|tally| tally.operations > 0), "each writer wrote");
     assert!(handed_over >= 8, "only {handed_over} leads were handed over");
 }
 

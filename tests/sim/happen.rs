@@ -137,9 +137,14 @@ impl World {
             Parcel::Word(..) | Parcel::Pulse(..) => {}
         }
         let disk = self.disk(to);
-        if let Parcel::Raft(_, message, _, [theirs, _]) = &parcel
-            && !self.counts(to, message.from, *theirs)
-        {
+        let counts = match &parcel {
+            Parcel::Raft(_, message, _, [theirs, _]) => self.counts(to, message.from, *theirs),
+            Parcel::Snapshot(from, frame, [theirs, _]) if frame.is_for_receiver() => {
+                self.counts(to, *from, *theirs)
+            }
+            _ => true,
+        };
+        if !counts {
             self.coverage.count(Kind::Strangers);
             return;
         }
@@ -151,7 +156,7 @@ impl World {
             return;
         };
         match parcel {
-            Parcel::Raft(.., [_, known]) | Parcel::Snapshot(_, _, known) if known != disk => {}
+            Parcel::Raft(.., [_, known]) | Parcel::Snapshot(.., [_, known]) if known != disk => {}
             Parcel::Raft(group, message, ..) if message.is_for_secretary() => {
                 process.secretaries.push(group, message);
             }
@@ -350,8 +355,8 @@ impl World {
             self.send_word(id, node, Word::Farewell(group, disk, request));
         }
         for (to, frame) in out.frames {
-            let disk = self.disk(to);
-            self.send(id, to, Parcel::Snapshot(id, frame, disk));
+            let disks = [self.disk(id), self.disk(to)];
+            self.send(id, to, Parcel::Snapshot(id, frame, disks));
         }
         self.coverage.add(Kind::SnapshotsSent, out.snapshots.len() as u64);
         if !out.installed.is_empty() {

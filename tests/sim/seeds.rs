@@ -27,16 +27,23 @@ pub(crate) const ALWAYS: &[(u64, &str)] = &[
         220_597,
         "the same as 1000098 by a node that was removed, whose question waited for two minutes",
     ),
+    (221_484, "groups whose loss was real were forgiven when their states were copied"),
+    (
+        223_564,
+        "the birth of a replica that was well was given up, and a mark from before took it for lost",
+    ),
     (231_235, "the same as 207419, where the newer term was known to a learner alone"),
     (231_348, "an observer that took its sleeping leader for lost never heard of it again"),
     (
         232_852,
         "without pre-vote, a candidate in an older term was not told so, and never caught up",
     ),
+    (236_335, "the same as 221484"),
     (
         238_575,
         "a disk was lost after its node had gone from the group, and all others forgot that it had",
     ),
+    (240_258, "the same as 221484"),
     (
         244_646,
         "who had the longest log did not know that it had been given a vote, and refused the others",

@@ -105,7 +105,7 @@ impl Swarm {
         };
         // Only when clients rest do groups fall asleep.
         let share = |fault| match fault {
-            Fault::Lull | Fault::CutInWrite | Fault::Wipe => 3,
+            Fault::Lull | Fault::CutInWrite | Fault::Wipe => 4,
             _ => 2,
         };
         let mut faults = Fault::ALL.to_vec();
@@ -122,8 +122,8 @@ impl Swarm {
             shape,
             weather,
             faults,
-            pause: chance.pick(&[40_000, 120_000, 300_000]),
-            faults_until: 6_000_000,
+            pause: chance.pick(&[40_000, 100_000, 300_000]),
+            faults_until: 4_200_000,
             operator: chance.pick(&[None, None, Some(60_000), Some(200_000)]),
             ambushes: chance.pick(&[0, 0, 300, 700]),
             clients: chance.between(4, 8) as usize,
@@ -154,7 +154,7 @@ impl Swarm {
         let nodes = founders + chance.pick(&[1, 2, 2]);
         let mut faults = self.faults;
         // Damage and empty disks are what brings most replicas to go and to come back.
-        faults.extend([Fault::BitFlip; 3]);
+        faults.extend([Fault::BitFlip; 5]);
         for fault in [Fault::Wipe, Fault::BitFlip] {
             if chance.below(2) == 0 {
                 faults.push(fault);

@@ -30,8 +30,8 @@ pub(crate) enum Parcel {
     /// Of the replica known by this disk, from the first of these disks to the second: to another one there is
     /// no connection.
     Raft(GroupId, Message, Incarnation, [Incarnation; 2]),
-    /// From a node, to this disk of another one.
-    Snapshot(NodeId, SnapshotFrame, Incarnation),
+    /// From a node, from the first of these disks to the second.
+    Snapshot(NodeId, SnapshotFrame, [Incarnation; 2]),
     /// A node's sign of life.
     Pulse(NodeId, Pulse),
     /// What a node's poller says, from the first of these disks to the second.

@@ -19,9 +19,14 @@ pub(super) struct Index {
     pub(super) dead: BTreeMap<GroupId, u64>,
     /// Groups that have lost something and are not dead yet.
     pub(super) damaged: BTreeSet<GroupId>,
+    /// Those of them that are in it only because a mark says that something is lost, and their birth does not
+    /// come after it.
+    pub(super) unborn: BTreeSet<GroupId>,
     /// Something is lost, and nobody knows whose. Of the groups that were known then each is in `damaged`;
     /// those that are not known now may be among the losers.
     pub(super) damaged_all: bool,
+    /// It is missing in the log as it is now, and not only in what was given up since.
+    pub(super) has_holes: bool,
     /// That was so once: a group that is not known may have lived here.
     pub(super) mended: bool,
     pub(super) ledger: Ledger,
@@ -37,13 +42,21 @@ impl Index {
                     log.clear(&mut self.ledger);
                 }
                 self.damaged.remove(&group);
+                self.unborn.remove(&group);
                 self.dead.insert(group, life);
             }
             Change::Damaged => self.lose(group),
             Change::DamagedAll => self.damaged_all = true,
             Change::Mended { now } => {
                 self.mended = true;
-                self.damaged_all &= !now;
+                if *now {
+                    self.damaged_all = false;
+                    // Nobody was damaged at that moment. Their births went with segments that were given up
+                    // since, while the mark stood in one that is still needed.
+                    for group in std::mem::take(&mut self.unborn) {
+                        self.damaged.remove(&group);
+                    }
+                }
             }
             Change::Cluster(_) | Change::Oldest(_) | Change::End(_) => {}
             change => {
@@ -57,8 +70,11 @@ impl Index {
                     && !self.groups.contains_key(&group)
                     && !matches!(change, Change::Born(_))
                 {
-                    // Its birth is among what is lost.
-                    self.damaged.insert(group);
+                    // Its birth is among what is lost, as long as nobody says that all is well.
+                    let is_new = self.damaged.insert(group);
+                    if is_new && !self.has_holes {
+                        self.unborn.insert(group);
+                    }
                 }
                 let log = self.groups.entry(group).or_default();
                 log.apply(change, Place::of(record, life, number), &mut self.ledger);
@@ -70,13 +86,15 @@ impl Index {
     pub(super) fn lose(&mut self, group: GroupId) {
         if !self.dead.contains_key(&group) {
             self.damaged.insert(group);
+            self.unborn.remove(&group);
         }
     }
 
     /// Something is lost, and nobody knows whose.
     pub(super) fn lose_all(&mut self) {
-        self.damaged_all = true;
+        (self.damaged_all, self.has_holes) = (true, true);
         self.damaged.extend(self.groups.keys());
+        self.unborn.clear();
     }
 
     /// What the log knows of a group's life here.

@@ -45,9 +45,10 @@ pub(super) fn replay<F: File>(
     segments: &mut BTreeMap<u64, Segment<F>>,
     damaged: Vec<DamagedPlace>,
 ) -> io::Result<Replay<F>> {
+    let is_lost = !damaged.is_empty();
     let mut replay = Replay {
         // Before anything that a record of the log may say about it.
-        index: Index { damaged_all: !damaged.is_empty(), ..Index::default() },
+        index: Index { damaged_all: is_lost, has_holes: is_lost, ..Index::default() },
         cluster: ClusterId::default(),
         chain: BTreeMap::new(),
         end: 0,

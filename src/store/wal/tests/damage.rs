@@ -329,6 +329,34 @@ fn what_nobody_knows_the_loser_of_is_over_when_all_have_begun_anew() {
 }
 
 #[test]
+fn whose_birth_was_given_up_after_the_log_was_mended_is_not_taken_for_damaged() {
+    let (disk, _) = small_log(99, true);
+    lose_a_batch(&disk);
+    let mut log = open(&disk).0;
+    let anew = |group| {
+        let ops = [LogOp::Dead, LogOp::Born(Membership::default())];
+        ops.map(|op| LogWrite { op: Some(op), ..write(group) })
+    };
+    log.write(&anew(1)).expect("writes");
+    log.write(&anew(2)).expect("writes");
+    drop(log);
+    // The segment that begins here says again that something is lost, and says of group 1 nothing but this.
+    let mut log = open(&disk).0;
+    log.write(&[append(1, vec![entry(1, 1, 50)])]).expect("writes");
+    assert!(log.mend().expect("writes"));
+    for index in 1..30 {
+        log.write(&[append(2, vec![entry(index, 2, 3000)])]).expect("writes");
+        log.write(&[LogWrite { op: Some(LogOp::Compacted(meta(index, 2))), ..write(2) }])
+            .expect("writes");
+        log.maintain().expect("maintains");
+        let (again, recovered) = open(&disk.killed());
+        assert_eq!(recovered.damage, Damage::None, "entry {index}");
+        assert_eq!([1, 2].map(|group| standing(&again, group)), [Standing::Alive; 2]);
+        assert_eq!(recovered.groups[&GroupId(1)].last, Index(1), "entry {index}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_put_aside_when_the_log_is_whole_again() {
     let (disk, _) = small_log(99, true);
     let all = files(&disk);
