@@ -15,8 +15,8 @@ const BLOCK: usize = 4096;
 #[derive(Debug, Default)]
 pub(crate) struct Bitrot {
     place: Option<Place>,
-    /// It was done.
-    done: bool,
+    /// It was done in this life of the node's process.
+    done: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -32,12 +32,17 @@ struct Place {
 impl Bitrot {
     /// Whether something is planned, or was done.
     pub(crate) fn is_on(&self) -> bool {
-        self.done || self.place.is_some()
+        self.is_done() || self.place.is_some()
     }
 
     /// Whether bits were flipped.
     pub(crate) fn is_done(&self) -> bool {
-        self.done
+        self.done.is_some()
+    }
+
+    /// Whether bits were flipped, and a process that began after that has read them.
+    pub(crate) fn is_known(&self, life: u64) -> bool {
+        self.done.is_some_and(|done| done < life)
     }
 
     /// Nothing more is to come.
@@ -45,21 +50,27 @@ impl Bitrot {
         self.place = None;
     }
 
-    /// Chooses a place, often near to the end.
-    /// So many batches were written until now.
+    /// Chooses a place, often near to the end. So many batches were written until now.
     pub(crate) fn plan(disk: &SimDisk, batches: u64, chance: &mut Chance) -> Self {
         let place = Place::choose(disk, batches, chance);
-        Self { place, done: false }
+        Self { place, done: None }
     }
 
     /// Flips a bit there as soon as enough has been written after it; answers whether it did so now.
-    pub(crate) fn strike(&mut self, disk: &SimDisk, batches: u64, chance: &mut Chance) -> bool {
+    pub(crate) fn strike(
+        &mut self,
+        disk: &SimDisk,
+        batches: u64,
+        life: u64,
+        chance: &mut Chance,
+    ) -> bool {
         let due = self.place.take_if(|place| batches >= place.after_batches);
         let Some(place) = due else { return false };
         let now = contents(disk, &place.path).unwrap_or_default();
         let same = block(&now, place.offset) == place.block;
-        self.done = same && disk.flip(&place.path, place.offset, 1 << chance.below(8)).is_ok();
-        self.done
+        let is_done = same && disk.flip(&place.path, place.offset, 1 << chance.below(8)).is_ok();
+        self.done = is_done.then_some(life);
+        is_done
     }
 }
 

@@ -142,7 +142,7 @@ impl Node {
 
     /// If nothing is left of what its log has lost, it is well again.
     pub(crate) fn heals(&mut self) {
-        if self.bitrot.is_done() && self.silent.is_empty() && !self.poller.is_unsure {
+        if self.bitrot.is_known(self.life) && self.silent.is_empty() && !self.poller.is_unsure {
             self.bitrot = Bitrot::default();
         }
     }

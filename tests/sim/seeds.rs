@@ -16,8 +16,16 @@ pub(crate) const ALWAYS: &[(u64, &str)] = &[
     (109_135, "a core that did not know its own disk campaigned after a wipe"),
     (201_680, "the same as 1009"),
     (
+        206_554,
+        "a bit had flipped in a log that nobody had read since, and its node was taken for well",
+    ),
+    (
         207_419,
         "without pre-vote and check-quorum, a leader of an older term never heard of a newer one",
+    ),
+    (
+        213_538,
+        "what was acknowledged late, when its entry had been replaced, was taken for a promise of the new one",
     ),
     (
         218_701,
@@ -48,6 +56,7 @@ pub(crate) const ALWAYS: &[(u64, &str)] = &[
         244_646,
         "who had the longest log did not know that it had been given a vote, and refused the others",
     ),
+    (246_997, "the same as 206554"),
     (249_244, "the same as 232852"),
     (
         1_000_098,

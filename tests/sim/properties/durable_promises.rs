@@ -35,7 +35,9 @@ impl DurablePromises {
             MessageBody::AppendResponse { index, reject: None }
             | MessageBody::RelayedResponse { index, reject: None, .. } => {
                 let known = promise.acknowledged.map_or(Index(0), |known| known.0);
-                if let Some(term) = log.term(index).filter(|_| index > known) {
+                // Said late, of an entry that another leader has replaced since, it promises nothing of the new one.
+                let meant = log.term(index).filter(|term| *term <= message.term);
+                if let Some(term) = meant.filter(|_| index > known) {
                     promise.acknowledged = Some((index, term));
                 }
             }

@@ -340,9 +340,10 @@ fn whose_birth_was_given_up_after_the_log_was_mended_is_not_taken_for_damaged() 
     log.write(&anew(1)).expect("writes");
     log.write(&anew(2)).expect("writes");
     drop(log);
-    // The segment that begins here says again that something is lost, and says of group 1 nothing but this.
+    // The segment that begins here says again that something is lost, and of group 1 it holds nothing but an
+    // entry, for which it stays when the ones before are given up.
     let mut log = open(&disk).0;
-    log.write(&[append(1, vec![entry(1, 1, 50)])]).expect("writes");
+    log.write(&[append(1, vec![entry(1, 1, 2000)])]).expect("writes");
     assert!(log.mend().expect("writes"));
     for index in 1..30 {
         log.write(&[append(2, vec![entry(index, 2, 3000)])]).expect("writes");
