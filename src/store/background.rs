@@ -1,8 +1,8 @@
 //! Work that nobody waits for, on threads that come after all others when the processor is short: preparing
-//! segments of the log, rewriting tables for their space. Replicas of one group write the same, so they do
-//! such work at the same moment, and a client would wait for all of it.
+//! segments of the log, flushing and compacting the state, rewriting tables for their space. Replicas of one
+//! group write the same, so they do such work at the same moment, and a client would wait for all of it.
 //!
-//! Flushing and compacting the state are not among it: writers wait for those when they fall behind.
+//! When flushing or compacting falls far behind, writers do wait for it; then they leave the processor to it.
 
 use nix::libc;
 use std::io;

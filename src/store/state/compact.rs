@@ -6,6 +6,7 @@
 //! flushing, and this thread calls the tree's compaction with the real strategy until there is nothing
 //! left to do.
 
+use crate::store::background::come_last;
 use ::fjall::{AbstractTree, Keyspace, compaction::Leveled};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -77,6 +78,7 @@ impl Drop for Compactor {
 }
 
 fn run(rows: &Keyspace, bound: &Bound, shared: &Shared, woken: &Receiver<()>) {
+    come_last();
     let strategy = Arc::new(Leveled::default());
     loop {
         let before = rows.tree.current_version().id();

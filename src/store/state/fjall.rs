@@ -17,13 +17,13 @@ use super::layers::Layers;
 use super::reclaim::Reclaim;
 use super::store::{Forgotten, OpenError, StateError, StateStats, StateStore, StateView};
 use crate::limits;
+use crate::store::background::come_last;
 use ::fjall::{
     AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch,
     PersistMode, Readable, Snapshot,
 };
 use bytes::Bytes;
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -99,8 +99,18 @@ impl FjallStore {
                 "state store: the journal ended in something that is no whole batch"
             );
         }
-        // fjall asserts things about file names that anyone can break.
-        let (database, rows) = catch_unwind(AssertUnwindSafe(|| open_database(dir, options)))
+        // fjall's own thread comes last too: it inherits that from the one that opens. And fjall asserts things
+        // about file names that anyone can break.
+        let opened = std::thread::scope(|scope| {
+            let open = || {
+                come_last();
+                open_database(dir, options)
+            };
+            let opener = std::thread::Builder::new().name("state-open".to_string());
+            opener.spawn_scoped(scope, open).map(std::thread::ScopedJoinHandle::join)
+        });
+        let (database, rows) = opened
+            .map_err(|source| OpenError::Io { dir: dir.to_path_buf(), source })?
             .unwrap_or_else(|_| Err(damaged(dir, "fjall gave up on its files".to_string())))?;
         let replayed = rows.tree.active_memtable().size();
         let supervisor = database.supervisor.clone();
