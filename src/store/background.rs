@@ -25,12 +25,46 @@ pub(super) fn come_last() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::state::{FjallOptions, FjallStore};
+    use std::time::{Duration, Instant};
+
+    fn niceness_in(stat: &str) -> i32 {
+        // The name may have blanks; the niceness is the 19th field.
+        let (_, fields) = stat.rsplit_once(") ").expect("a name in parentheses");
+        fields.split(' ').nth(16).expect("many fields").parse().expect("a number")
+    }
 
     fn niceness() -> i32 {
-        let text = std::fs::read_to_string("/proc/thread-self/stat").expect("Linux tells it");
-        // The name may have blanks; the niceness is the 19th field.
-        let (_, fields) = text.rsplit_once(") ").expect("a name in parentheses");
-        fields.split(' ').nth(16).expect("many fields").parse().expect("a number")
+        niceness_in(&std::fs::read_to_string("/proc/thread-self/stat").expect("Linux tells it"))
+    }
+
+    /// Of all threads of this process that have this name.
+    fn nicenesses(name: &str) -> Vec<i32> {
+        let threads = std::fs::read_dir("/proc/self/task").expect("Linux lists them");
+        let stats = threads.filter_map(|thread| {
+            // Of another test; it may end at any moment.
+            std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()
+        });
+        stats.filter(|stat| stat.contains(&format!("({name})"))).map(|s| niceness_in(&s)).collect()
+    }
+
+    #[test]
+    fn what_flushes_and_compacts_the_state_comes_last() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = FjallStore::open(dir.path(), &FjallOptions::default()).expect("opens");
+        for name in ["fjall:worker", "compact"] {
+            // A thread names itself, and puts itself behind others, when it begins.
+            let deadline = Instant::now() + Duration::from_secs(30);
+            loop {
+                let found = nicenesses(name);
+                if !found.is_empty() && found.iter().all(|nice| *nice >= NICENESS) {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{name}: {found:?}");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+        drop(store);
     }
 
     #[test]

@@ -423,8 +423,7 @@ impl World {
         }
         node.warden.log.end(node.clock.mono(self.now));
         node.batches += u64::from(!written.is_empty());
-        let life = node.life;
-        if node.bitrot.strike(&node.disks.log, node.batches, life, &mut self.faults) {
+        if node.bitrot.strike(&node.disks.log, node.batches, node.life, &mut self.faults) {
             self.coverage.count(Kind::BitFlips);
             self.note(|| format!("a bit flips in the log of {id}"), &[id.0 as u8, 4]);
             self.goes_down_later(id);

@@ -99,19 +99,7 @@ impl FjallStore {
                 "state store: the journal ended in something that is no whole batch"
             );
         }
-        // fjall's own thread comes last too: it inherits that from the one that opens. And fjall asserts things
-        // about file names that anyone can break.
-        let opened = std::thread::scope(|scope| {
-            let open = || {
-                come_last();
-                open_database(dir, options)
-            };
-            let opener = std::thread::Builder::new().name("state-open".to_string());
-            opener.spawn_scoped(scope, open).map(std::thread::ScopedJoinHandle::join)
-        });
-        let (database, rows) = opened
-            .map_err(|source| OpenError::Io { dir: dir.to_path_buf(), source })?
-            .unwrap_or_else(|_| Err(damaged(dir, "fjall gave up on its files".to_string())))?;
+        let (database, rows) = open_behind(dir, options)?;
         let replayed = rows.tree.active_memtable().size();
         let supervisor = database.supervisor.clone();
         let bound = Box::new(move || supervisor.snapshot_tracker.get_seqno_safe_to_gc());
@@ -320,6 +308,22 @@ fn check_journal(dir: &Path) -> Result<Option<JournalCut>, OpenError> {
     }
     journal::check(dir)
         .map_err(|error| io(std::io::Error::new(error.source.kind(), error.to_string())))
+}
+
+/// Opens it on a thread that comes last: fjall starts its own thread there, which inherits that.
+fn open_behind(dir: &Path, options: &FjallOptions) -> Result<(Database, Keyspace), OpenError> {
+    let open = || {
+        come_last();
+        open_database(dir, options)
+    };
+    let opened = std::thread::scope(|scope| {
+        let opener = std::thread::Builder::new().name("state-open".to_string());
+        opener.spawn_scoped(scope, open).map(std::thread::ScopedJoinHandle::join)
+    });
+    // fjall asserts things about file names that anyone can break.
+    opened
+        .map_err(|source| OpenError::Io { dir: dir.to_path_buf(), source })?
+        .unwrap_or_else(|_| Err(damaged(dir, "fjall gave up on its files".to_string())))
 }
 
 fn open_database(dir: &Path, options: &FjallOptions) -> Result<(Database, Keyspace), OpenError> {

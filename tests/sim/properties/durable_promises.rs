@@ -36,8 +36,8 @@ impl DurablePromises {
             | MessageBody::RelayedResponse { index, reject: None, .. } => {
                 let known = promise.acknowledged.map_or(Index(0), |known| known.0);
                 // Said late, of an entry that another leader has replaced since, it promises nothing of the new one.
-                let meant = log.term(index).filter(|term| *term <= message.term);
-                if let Some(term) = meant.filter(|_| index > known) {
+                let meant = log.term(index).filter(|term| *term <= message.term && index > known);
+                if let Some(term) = meant {
                     promise.acknowledged = Some((index, term));
                 }
             }

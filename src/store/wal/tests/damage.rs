@@ -53,6 +53,20 @@ fn small_log(writes_max: usize, close: bool) -> (SimDisk, Vec<Model>) {
     (disk, models)
 }
 
+/// A replica of this group dies, and another one is born in its place.
+fn anew(group: u32) -> [LogWrite; 2] {
+    let ops = [LogOp::Dead, LogOp::Born(Membership::default())];
+    ops.map(|op| LogWrite { op: Some(op), ..write(group) })
+}
+
+/// A large entry that is not needed any more as soon as it is there: segments fill up and are given up.
+fn write_and_forget(log: &mut Log<SimDisk>, group: u32, index: u64) {
+    log.write(&[append(group, vec![entry(index, 2, 3000)])]).expect("writes");
+    let forget = LogOp::Compacted(meta(index, 2));
+    log.write(&[LogWrite { op: Some(forget), ..write(group) }]).expect("writes");
+    log.maintain().expect("maintains");
+}
+
 fn files(disk: &SimDisk) -> Vec<PathBuf> {
     disk.list(Path::new(DIR)).expect("lists").iter().map(|name| Path::new(DIR).join(name)).collect()
 }
@@ -181,10 +195,7 @@ fn damage_names_the_group_and_stays_until_it_is_dead() {
 
     // Long after the damaged segment was used again, it is still known.
     for index in 5..60 {
-        log.write(&[append(1, vec![entry(index, 2, 3000)])]).expect("writes");
-        log.write(&[LogWrite { op: Some(LogOp::Compacted(meta(index, 2))), ..write(1) }])
-            .expect("writes");
-        log.maintain().expect("maintains");
+        write_and_forget(&mut log, 1, index);
     }
     drop(log);
     let (mut log, recovered) = open(&disk);
@@ -214,8 +225,7 @@ fn who_has_lost_all_it_had_is_not_taken_for_somebody_new() {
         }
         assert_eq!(standing(&log, 1), Standing::Damaged, "byte {at}");
         // Whoever is born there after it was let go is well.
-        let anew = [LogOp::Dead, LogOp::Born(Membership::default())];
-        log.write(&anew.map(|op| LogWrite { op: Some(op), ..write(1) })).expect("writes");
+        log.write(&anew(1)).expect("writes");
         drop(log);
         assert_eq!(standing(&open(&disk).0, 1), Standing::Alive, "byte {at}");
     }
@@ -289,9 +299,8 @@ fn what_nobody_knows_the_loser_of_is_over_when_all_have_begun_anew() {
     assert_eq!(standing(&log, 3), Standing::Dead);
 
     let anew = |group| {
-        let ops =
-            [LogOp::Dead, LogOp::Born(Membership::default()), LogOp::Identity(Incarnation(5))];
-        ops.map(|op| LogWrite { op: Some(op), ..write(group) })
+        let name = LogOp::Identity(Incarnation(5));
+        [&anew(group)[..], &[LogWrite { op: Some(name), ..write(group) }]].concat()
     };
     log.write(&anew(1)).expect("writes");
     assert!(!log.mend().expect("it can be asked"), "group 2 is not born anew");
@@ -317,10 +326,7 @@ fn what_nobody_knows_the_loser_of_is_over_when_all_have_begun_anew() {
     }
     // The damaged segments are used again, and it is not forgotten that they were there.
     for index in 1..120 {
-        log.write(&[append(1, vec![entry(index, 2, 3000)])]).expect("writes");
-        log.write(&[LogWrite { op: Some(LogOp::Compacted(meta(index, 2))), ..write(1) }])
-            .expect("writes");
-        log.maintain().expect("maintains");
+        write_and_forget(&mut log, 1, index);
     }
     assert!(files(&disk).len() <= 10, "{} files", files(&disk).len());
     drop(log);
@@ -333,12 +339,9 @@ fn whose_birth_was_given_up_after_the_log_was_mended_is_not_taken_for_damaged() 
     let (disk, _) = small_log(99, true);
     lose_a_batch(&disk);
     let mut log = open(&disk).0;
-    let anew = |group| {
-        let ops = [LogOp::Dead, LogOp::Born(Membership::default())];
-        ops.map(|op| LogWrite { op: Some(op), ..write(group) })
-    };
-    log.write(&anew(1)).expect("writes");
-    log.write(&anew(2)).expect("writes");
+    for group in [1, 2] {
+        log.write(&anew(group)).expect("writes");
+    }
     drop(log);
     // The segment that begins here says again that something is lost, and of group 1 it holds nothing but an
     // entry, for which it stays when the ones before are given up.
@@ -346,10 +349,7 @@ fn whose_birth_was_given_up_after_the_log_was_mended_is_not_taken_for_damaged() 
     log.write(&[append(1, vec![entry(1, 1, 2000)])]).expect("writes");
     assert!(log.mend().expect("writes"));
     for index in 1..30 {
-        log.write(&[append(2, vec![entry(index, 2, 3000)])]).expect("writes");
-        log.write(&[LogWrite { op: Some(LogOp::Compacted(meta(index, 2))), ..write(2) }])
-            .expect("writes");
-        log.maintain().expect("maintains");
+        write_and_forget(&mut log, 2, index);
         let (again, recovered) = open(&disk.killed());
         assert_eq!(recovered.damage, Damage::None, "entry {index}");
         assert_eq!([1, 2].map(|group| standing(&again, group)), [Standing::Alive; 2]);
@@ -368,15 +368,11 @@ fn a_file_that_cannot_be_read_is_put_aside_when_the_log_is_whole_again() {
     let (mut log, recovered) = open(&disk);
     assert_eq!(recovered.damage, Damage::All);
     for group in [1, 2] {
-        let anew = [LogOp::Dead, LogOp::Born(Membership::default())];
-        log.write(&anew.map(|op| LogWrite { op: Some(op), ..write(group) })).expect("writes");
+        log.write(&anew(group)).expect("writes");
     }
     assert!(log.mend().expect("writes"));
     for index in 1..120 {
-        log.write(&[append(1, vec![entry(index, 2, 3000)])]).expect("writes");
-        log.write(&[LogWrite { op: Some(LogOp::Compacted(meta(index, 2))), ..write(1) }])
-            .expect("writes");
-        log.maintain().expect("maintains");
+        write_and_forget(&mut log, 1, index);
     }
     drop(log);
     let (log, recovered) = open(&disk);
@@ -394,8 +390,7 @@ fn damage_after_the_log_was_mended_is_noticed() {
     lose_a_batch(&disk);
     let mut log = open(&disk).0;
     for group in [1, 2] {
-        let anew = [LogOp::Dead, LogOp::Born(Membership::default())];
-        log.write(&anew.map(|op| LogWrite { op: Some(op), ..write(group) })).expect("writes");
+        log.write(&anew(group)).expect("writes");
     }
     assert!(log.mend().expect("writes"));
     log.write(&[append(2, vec![entry(1, 1, 5000)])]).expect("writes");
