@@ -16,6 +16,9 @@ use crate::system::{Kind, START_LIMIT, System};
 
 /// Nodes of a dev cluster.
 pub const NODES: u16 = 3;
+/// A cluster that took less than so much of a core, all its processes together, for so long is idle.
+const IDLE_CORES: f64 = 0.1;
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Where the two programs are.
 #[derive(Clone)]
@@ -172,6 +175,25 @@ impl Dev {
                 limit.as_secs()
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until its processes have next to nothing to do: what was written is flushed and compacted, what moved away
+    /// is collected.
+    pub async fn wait_until_idle(&self, limit: Duration) -> Result<()> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let before = process::cpu_seconds_all(&self.system.processes);
+            tokio::time::sleep(LOOK).await;
+            let busy = process::cpu_seconds_all(&self.system.processes) - before;
+            if busy < LOOK.as_secs_f64() * IDLE_CORES {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "the cluster still has something to do after {} s",
+                limit.as_secs()
+            );
         }
     }
 

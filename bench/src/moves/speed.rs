@@ -33,7 +33,7 @@ pub struct Options {
     #[arg(long, default_value_t = 20)]
     limit: u64,
     /// How often the second move goes on and pauses
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 9)]
     rounds: usize,
     /// Seconds that it goes on, and that it pauses
     #[arg(long, default_value_t = 5.0)]
@@ -66,7 +66,8 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     dev.ctl(&["move", ALL, "2", "--wait"]).await?;
     let moved = megabytes / begun.elapsed().as_secs_f64();
     eprintln!("moved at {moved:.1} MB/s");
-    dev.wait_until_whole(Duration::from_secs(120)).await?;
+    // What this move left to compact must not be taken for the cost of the next one.
+    dev.wait_until_idle(Duration::from_secs(300)).await?;
 
     let (moving, still) = under_a_limit(&dev, options).await?;
     let ratios = moving
