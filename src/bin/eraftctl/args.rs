@@ -12,8 +12,9 @@ use std::path::PathBuf;
 /// other, say the QUIC address of at least one node (--endpoint) and where your
 /// certificate is (--certs).
 ///
-/// Exit code 0: fine, also when nothing had to change. 1: a negative answer (no such key,
-/// or the cluster refuses: nothing was changed). 2: trouble, also when the time is over.
+/// Exit code 0: fine, also when nothing had to change. 1: a negative answer (no such key).
+/// 2: trouble, also when the time is over. Words that change the config table: 2 if the
+/// cluster refuses (nothing was changed), 1 for trouble.
 #[derive(Debug, Parser)]
 #[command(name = "eraftctl", version, verbatim_doc_comment, max_term_width = 100)]
 pub(crate) struct Arguments {

@@ -130,6 +130,7 @@ fn waits(command: &Command) -> bool {
         Command::Rebalance(rebalance) => rebalance.how.wait,
         Command::Node(Node::Drain(drain)) => drain.how.wait,
         Command::Group(Group::Create { how, .. }) => how.wait,
+        Command::Replica(Replica::Add(on) | Replica::Remove(on)) => on.wait,
         _ => false,
     }
 }
