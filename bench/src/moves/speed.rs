@@ -68,6 +68,8 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     eprintln!("moved at {moved:.1} MB/s");
     // What this move left to compact must not be taken for the cost of the next one.
     dev.wait_until_idle(Duration::from_secs(300)).await?;
+    // Dead nodes are idle too.
+    dev.wait_until_whole(Duration::from_secs(120)).await?;
 
     let (moving, still) = under_a_limit(&dev, options).await?;
     let ratios = moving
