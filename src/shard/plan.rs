@@ -6,6 +6,7 @@
 use super::moves::MoveRules;
 use super::owners::{Actual, BucketRange, FIRST_EPOCH, Owner, Owners};
 use super::past::Past;
+use super::spread::spread_over;
 use super::table::{GroupInfo, NodeInfo, ReplicatedLimits, Table, TableError};
 use crate::ids::{Bucket, ClusterId, GroupId, NodeId, TableVersion};
 use crate::limits::BUCKETS;
@@ -71,7 +72,7 @@ impl From<TableError> for PlanError {
 
 impl Table {
     /// The first table of a cluster: buckets in contiguous, equal shares; replicas and preferred leaders
-    /// spread evenly.
+    /// spread evenly, those of a group over zones first where nodes say in which they stand.
     ///
     /// # Errors
     /// When the plan makes no sense.
@@ -111,33 +112,34 @@ impl Table {
     }
 }
 
-/// Deals the replicas of group after group to the nodes in turn, so that no node holds two more than
-/// another, and lets the preferred leaders go round likewise.
+/// Places the replicas of group after group, in turn or, where zones are known, apart from each other.
 fn first_groups(
     plan: &InitPlan,
     nodes: &BTreeMap<NodeId, NodeInfo>,
 ) -> BTreeMap<GroupId, GroupInfo> {
     let ids: Vec<NodeId> = nodes.keys().copied().collect();
     let replication = ids.len().min(plan.replication as usize);
+    // Where every node holds every group, zones make no difference.
+    let zoned = replication < ids.len() && nodes.values().any(|info| info.zone.is_some());
+    let mut held: BTreeMap<NodeId, usize> = BTreeMap::new();
     let mut leads: BTreeMap<NodeId, u32> = BTreeMap::new();
     let mut groups = BTreeMap::new();
     // The config group comes last: it prefers to be led where the fewest data groups are.
     let data_groups = (1..=plan.data_groups).map(GroupId);
     for (number, group) in data_groups.chain([GroupId::CONFIG]).enumerate() {
-        let turn = ids.iter().copied().cycle().skip(number * replication % ids.len());
-        let mut replicas: Vec<NodeId> = turn.take(replication).collect();
-        // A group's first node alone would not do: first nodes repeat after `period` groups and leave
-        // others out. One step further each time, every node comes once in as many groups as there
-        // are nodes.
-        let steps = gcd(replication, ids.len());
-        let period = ids.len() / steps;
-        let mut leader = replicas[number / period % steps];
-        if group == GroupId::CONFIG {
+        let (mut replicas, mut leader) = in_turn(&ids, replication, number);
+        if zoned {
+            let placed = spread_over(nodes, &BTreeSet::new(), &held, &[], replication);
+            replicas = placed.expect("no more replicas than nodes");
+        }
+        if zoned || group == GroupId::CONFIG {
             let led = |node: &NodeId| (leads.get(node).copied(), *node);
             leader = *replicas.iter().min_by_key(|node| led(node)).expect("a replica");
         }
         *leads.entry(leader).or_default() += 1;
-        replicas.sort_unstable();
+        for node in &replicas {
+            *held.entry(*node).or_default() += 1;
+        }
         let founders = replicas.iter().map(|node| (*node, nodes[node].incarnation)).collect();
         let joined = group != GroupId::CONFIG;
         let info = GroupInfo {
@@ -155,6 +157,22 @@ fn first_groups(
         groups.insert(group, info);
     }
     groups
+}
+
+/// Deals the replicas of group after group to the nodes in turn, so that no node holds two more than
+/// another, and lets the preferred leaders go round likewise: those of the group with this number, sorted,
+/// and its leader.
+fn in_turn(ids: &[NodeId], replication: usize, number: usize) -> (Vec<NodeId>, NodeId) {
+    let turn = ids.iter().copied().cycle().skip(number * replication % ids.len());
+    let mut replicas: Vec<NodeId> = turn.take(replication).collect();
+    // A group's first node alone would not do: first nodes repeat after `period` groups and leave
+    // others out. One step further each time, every node comes once in as many groups as there
+    // are nodes.
+    let steps = gcd(replication, ids.len());
+    let period = ids.len() / steps;
+    let leader = replicas[number / period % steps];
+    replicas.sort_unstable();
+    (replicas, leader)
 }
 
 /// The greatest common divisor.
@@ -211,6 +229,24 @@ pub(super) mod tests {
         }
     }
 
+    /// A plan whose nodes stand in these zones.
+    fn zoned(zones: &[Option<u8>], data_groups: u32, replication: u32) -> InitPlan {
+        let mut plan = InitPlan { replication, ..plan(zones.len() as u32, data_groups) };
+        for (founder, zone) in plan.founders.iter_mut().zip(zones) {
+            founder.info.zone = zone.map(|zone| format!("zone-{zone}"));
+        }
+        plan
+    }
+
+    /// The replicas of each group, and who should lead it, the config group first.
+    fn places(plan: &InitPlan) -> Vec<(Vec<u32>, u32)> {
+        let table = Table::found(plan).expect("a good plan");
+        let place = |info: &GroupInfo| {
+            (info.replicas.iter().map(|node| node.0).collect(), info.preferred_leader.0)
+        };
+        table.groups.values().map(place).collect()
+    }
+
     #[test]
     fn three_nodes_and_two_groups() {
         let table = Table::found(&plan(3, 2)).expect("a good plan");
@@ -232,6 +268,25 @@ pub(super) mod tests {
         let mut reversed = plan(5, 4);
         reversed.founders.reverse();
         assert_eq!(Table::found(&reversed), Table::found(&plan(5, 4)));
+    }
+
+    #[test]
+    fn no_zone_has_a_whole_group_where_there_are_others() {
+        let zones = [1, 1, 1, 2, 3, 4].map(Some);
+        let apart = [(vec![3, 5, 6], 3), (vec![1, 4, 5], 1), (vec![2, 4, 6], 2)];
+        assert_eq!(places(&zoned(&zones, 2, 3)), apart);
+    }
+
+    #[test]
+    fn nodes_without_zones_have_their_turns() {
+        let turns = [(vec![2, 3, 4], 2), (vec![1, 2, 3], 1), (vec![1, 4, 5], 4)];
+        assert_eq!(places(&zoned(&[None; 5], 2, 3)), turns);
+    }
+
+    #[test]
+    fn zones_make_no_difference_where_every_node_has_every_group() {
+        let zones = [Some(1), Some(1), None, Some(2)];
+        assert_eq!(places(&zoned(&zones, 7, 4)), places(&plan(4, 7)));
     }
 
     #[test]
@@ -277,6 +332,30 @@ pub(super) mod tests {
                 prop_assert_eq!(ranges.len(), 1, "contiguous");
                 prop_assert_eq!(table.bucket_count(*group), counts[group]);
                 prop_assert_eq!(&table.groups[group].first_buckets, &ranges);
+            }
+        }
+
+        #[test]
+        fn no_zone_has_two_replicas_where_another_has_none(
+            zones in proptest::collection::vec(proptest::option::of(0u8..5), 1..12),
+            groups in 1u32..30, replication in 1u32..7
+        ) {
+            let table = Table::found(&zoned(&zones, groups, replication)).expect("a good plan");
+            // Who does not say where it stands is a zone by itself.
+            let zone = |node: &NodeId| match zones[node.0 as usize - 1] {
+                Some(zone) => (Some(zone), 0),
+                None => (None, node.0),
+            };
+            for info in table.groups.values() {
+                prop_assert_eq!(info.replicas.len(), zones.len().min(replication as usize));
+                let mut counts: BTreeMap<(Option<u8>, u32), usize> =
+                    table.nodes.keys().map(|node| (zone(node), 0)).collect();
+                for node in &info.replicas {
+                    *counts.entry(zone(node)).or_default() += 1;
+                }
+                let most = *counts.values().max().expect("a zone");
+                let least = *counts.values().min().expect("a zone");
+                prop_assert!(most < 2 || least > 0, "zones {:?}", counts);
             }
         }
 

@@ -4,9 +4,9 @@
 //! those to the node that holds the fewest of all groups, among those to the smallest id. A node that does
 //! not say where it stands is a zone by itself. Nodes that are being drained get nothing.
 
-use super::table::Table;
+use super::table::{NodeInfo, Table};
 use crate::ids::{GroupId, NodeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `chosen` and as many nodes more as `count` takes, sorted; `None` if there are not so many.
 pub(super) fn spread(table: &Table, chosen: &[NodeId], count: usize) -> Option<Vec<NodeId>> {
@@ -14,15 +14,26 @@ pub(super) fn spread(table: &Table, chosen: &[NodeId], count: usize) -> Option<V
     for node in table.groups.values().flat_map(|info| &info.replicas) {
         *held.entry(*node).or_default() += 1;
     }
-    let zone = |node: &NodeId| table.nodes.get(node).and_then(|info| info.zone.as_deref());
+    spread_over(&table.nodes, &table.draining, &held, chosen, count)
+}
+
+/// The same over these nodes, of which some are being drained, and which hold so many replicas already.
+pub(super) fn spread_over(
+    nodes: &BTreeMap<NodeId, NodeInfo>,
+    draining: &BTreeSet<NodeId>,
+    held: &BTreeMap<NodeId, usize>,
+    chosen: &[NodeId],
+    count: usize,
+) -> Option<Vec<NodeId>> {
+    let zone = |node: &NodeId| nodes.get(node).and_then(|info| info.zone.as_deref());
     let mut replicas = chosen.to_vec();
     while replicas.len() < count {
         let beside = |node: &NodeId| match zone(node) {
             Some(name) => replicas.iter().filter(|other| zone(other) == Some(name)).count(),
             None => 0,
         };
-        let free = table.nodes.keys().filter(|node| !replicas.contains(node));
-        let free = free.filter(|node| !table.draining.contains(node));
+        let free = nodes.keys().filter(|node| !replicas.contains(node));
+        let free = free.filter(|node| !draining.contains(node));
         let best = free
             .min_by_key(|node| (beside(node), held.get(node).copied().unwrap_or_default(), **node));
         replicas.push(*best?);
