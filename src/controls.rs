@@ -68,6 +68,7 @@ controls! {
     BornAfterDamage = "begin anew in silence where all of a replica's log is lost",
     FarewellUnasked = "let a replica go without asking a majority",
     AdoptOlderTable = "begin a move by an older table",
+    PassOverElsewhere = "pass over buckets of other groups in a scan",
 }
 
 thread_local! {

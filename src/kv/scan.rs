@@ -7,8 +7,8 @@
 //! router finds the range that holds the cursor's bucket and asks its owner with `until` set to the
 //! first bucket behind the range. If the answer's cursor is not 0, it is the client's next cursor. If
 //! it is 0, this range is done: the next cursor is [`cursor`]`(until, 0)`, and after the last range 0.
-//! Within `until`, a group passes over buckets that it does not own, so `until` must not reach into the
-//! range of another group.
+//! A router may know less than the groups: a page ends before the first bucket that its group does not
+//! serve, and is sent on if that is the cursor's own. So 0 says that every bucket up to `until` was served.
 //!
 //! Must always hold: the cursor of an answer is larger than the one that was asked with, so every scan
 //! ends; and a key that is there during the whole scan is behind exactly one of its cursors.

@@ -201,8 +201,7 @@ impl Buckets {
         runs
     }
 
-    /// The first bucket from `from` to before `until` that is served and has keys, or that has been or
-    /// will be served here and is not now.
+    /// The first bucket from `from` to before `until` that is served and has keys, or that is not served here.
     pub(super) fn next_filled(
         &self,
         from: Bucket,
@@ -213,7 +212,13 @@ impl Buckets {
             match state.standing {
                 Standing::Served | Standing::Leaving if state.keys > 0 => Some(Ok((bucket, state))),
                 Standing::Served | Standing::Leaving => None,
-                Standing::Away if !self.forwards.contains_key(&bucket) => None,
+                #[cfg(feature = "controls")]
+                Standing::Away
+                    if active(Control::PassOverElsewhere)
+                        && !self.forwards.contains_key(&bucket) =>
+                {
+                    None
+                }
                 _ => self.served(bucket).err().map(Err),
             }
         })

@@ -1,7 +1,7 @@
 use super::{Replica, b, bulk, del, set, set_for};
 use crate::ids::Bucket;
 use crate::kv::scan::{cursor, split};
-use crate::kv::{Command, Reply, ScanPage};
+use crate::kv::{Command, Redirect, Reply, ScanPage};
 use crate::limits::BUCKETS;
 use crate::shard::bucket_of;
 use bytes::Bytes;
@@ -143,12 +143,22 @@ fn a_scan_filters_and_passes_over_what_has_expired() {
 }
 
 #[test]
-fn empty_and_foreign_buckets_cost_no_row() {
-    let mut replica = Replica::with_buckets([bucket_of(b"a").0, 5, 6, 7]);
+fn empty_buckets_cost_no_row_and_foreign_ones_end_a_page() {
+    let home = bucket_of(b"a");
+    let mut replica = Replica::with_buckets([home.0, 5, 6, 7]);
     replica.run(set("a", "v"));
     let ranges = replica.rows.ranges.get();
-    assert_eq!(scan_all(&replica, BUCKETS, 10).len(), 1);
+    let five = cursor(Bucket(5), 0);
+    assert_eq!(scan(&replica, &page(five, 8, 10)), (0, vec![]));
+    assert_eq!(scan(&replica, &page(five, BUCKETS, 10)), (cursor(Bucket(8), 0), vec![]));
+    let behind = cursor(Bucket(home.0 + 1), 0);
+    assert_eq!(
+        scan(&replica, &page(cursor(home, 0), BUCKETS, 10)),
+        (behind, vec![Bytes::from("a")])
+    );
     assert_eq!(replica.rows.ranges.get(), ranges + 1);
+    let elsewhere = replica.read(&Command::Scan(page(0, BUCKETS, 10)));
+    assert_eq!(elsewhere, Reply::Redirect(Redirect::NotHere { bucket: Bucket(0) }));
 }
 
 #[test]

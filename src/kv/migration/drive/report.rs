@@ -17,6 +17,24 @@ pub enum MovePhase {
     Ending,
 }
 
+impl MovePhase {
+    /// All phases.
+    pub const ALL: [Self; 5] =
+        [Self::Copying, Self::CatchingUp, Self::HandedOff, Self::Accepted, Self::Ending];
+
+    /// The phase in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Copying => "copying",
+            Self::CatchingUp => "catching up",
+            Self::HandedOff => "handed off",
+            Self::Accepted => "accepted",
+            Self::Ending => "ending",
+        }
+    }
+}
+
 /// Why a move does not go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stall {
