@@ -15,6 +15,8 @@ pub(crate) fn shape() -> Shape {
     Shape {
         nodes: NODES.to_vec(),
         groups: GROUPS.to_vec(),
+        late: None,
+        shared_out: false,
         come_and_go: false,
         founders: Membership::of_voters(NODES),
         helpers: Vec::new(),

@@ -1,15 +1,16 @@
-//! The config table, and what an operator wishes of it: buckets that go to and fro between the groups. The
-//! table is edited by the code that ships; only its group is not here: it is always there, and its versions
-//! reach the nodes late, out of order, or never.
+//! The config table, and what an operator wishes of it: buckets that go to and fro between the groups, a few at
+//! a time or, where all buckets are shared out, by the thousand as groups leave and join. The table is edited by
+//! the code that ships; only its group is not here: its versions reach the nodes late, out of order, or never,
+//! and at times it has no leader and takes nothing.
 
-use super::cluster::{Disks, hash_tag};
+use super::cluster::{Disks, Shape, first_range, hash_tag};
 use super::coverage::Kind;
-use super::swarm::GROUPS;
+use super::swarm::{GROUPS, LATE};
 use super::world::{Happening, World};
-use eraft::ids::{Bucket, ClusterId, GroupId, Incarnation, NodeId};
+use eraft::ids::{Bucket, ClusterId, GroupId, Incarnation, NodeId, TableVersion};
 use eraft::shard::{
     Actual, BucketRange, ConfigCommand, FIRST_EPOCH, Founder, InitPlan, NodeInfo, Owner,
-    OwnerClaim, Owners, Pair, ReplicatedLimits, Table, bucket_of,
+    OwnerClaim, Owners, Pair, Placement, ReplicatedLimits, Table, bucket_of,
 };
 use std::sync::Arc;
 
@@ -17,12 +18,18 @@ use std::sync::Arc;
 const NEWS_LATE: u64 = 700_000;
 /// Rates that moves may be bound to, bytes per second.
 const RATES: [Option<u64>; 3] = [None, None, Some(20_000)];
+/// Where all buckets are shared out, some wishes come within this, microseconds, so that moves overlap.
+const HURRY: u64 = 30_000;
+/// The operator names buckets up to so far from those that clients use.
+const NEAR: u16 = 2;
 
 /// See the module's first lines.
 #[derive(Debug, Default)]
 pub(crate) struct Movers {
     /// The newest version. None: in this seed nothing moves.
     table: Option<Arc<Table>>,
+    /// Its group has no leader before this.
+    silent_until: u64,
 }
 
 /// The bucket in which the clients that begin at a group have their keys.
@@ -31,11 +38,11 @@ pub(crate) fn home_of(group: GroupId) -> Bucket {
 }
 
 impl Movers {
-    /// For a cluster of these nodes, of which the first few found the groups.
-    pub(crate) fn new(nodes: &[NodeId], founders: usize) -> Self {
+    /// For a cluster of which the first few nodes found the groups.
+    pub(crate) fn new(shape: &Shape, founders: usize) -> Self {
         let info = |id| info_of(id, Disks::default().incarnation(id));
         let founder = |id: &NodeId| Founder { node: *id, info: info(*id) };
-        let (nodes, others) = nodes.split_at(founders);
+        let (nodes, others) = shape.nodes.split_at(founders);
         let plan = InitPlan {
             cluster: ClusterId([7; 16]),
             hash_key: [9; 16],
@@ -52,9 +59,10 @@ impl Movers {
         table.owners = Owners::none();
         for group in GROUPS {
             let actual = Some(Actual { group, epoch: FIRST_EPOCH });
-            table.owners.set(range_of(group), Owner { desired: Some(group), actual });
+            let owner = Owner { desired: Some(group), actual };
+            table.owners.set(first_range(group, shape.shared_out), owner);
         }
-        Self { table: Some(Arc::new(table)) }
+        Self { table: Some(Arc::new(table)), silent_until: 0 }
     }
 
     /// The newest version, if anything moves at all.
@@ -75,15 +83,15 @@ pub(crate) fn info_of(id: NodeId, incarnation: Incarnation) -> NodeInfo {
     }
 }
 
-fn range_of(group: GroupId) -> BucketRange {
-    BucketRange { first: home_of(group), last: home_of(group) }
-}
-
 impl World {
     /// The operator looks at the table now and then.
     pub(crate) fn plan_wish(&mut self) {
         if let Some(pause) = self.swarm.wishes {
-            let after = self.wishes.between(pause / 4, 2 * pause);
+            let hurries = self.swarm.shape.shared_out && self.wishes.below(2) == 0;
+            let after = match hurries {
+                true => self.wishes.between(1_000, HURRY),
+                false => self.wishes.between(pause / 4, 2 * pause),
+            };
             self.plan(after, Happening::Wish);
         }
     }
@@ -97,10 +105,16 @@ impl World {
             1..=3 => ConfigCommand::ResumeMoves(pair),
             4 | 5 => ConfigCommand::CancelMoves(pair),
             6 => ConfigCommand::SetMoveRate(self.wishes.pick(&RATES)),
+            7..=9 if self.swarm.shape.shared_out => self.wish_for_shares(table.version),
+            10 if self.swarm.shape.shared_out => {
+                self.movers.silent_until = self.now + self.wishes.between(100_000, 1_500_000);
+                self.coverage.count(Kind::ConfigSilent);
+                return;
+            }
             _ => {
-                let of = self.wishes.pick(&GROUPS);
-                let to = self.wishes.pick(&GROUPS);
-                ConfigCommand::Move { ranges: vec![range_of(of)], to, planned_on: table.version }
+                let range = self.some_buckets();
+                let to = self.wishes.pick(&self.groups());
+                ConfigCommand::Move { ranges: vec![range], to, planned_on: table.version }
             }
         };
         if matches!(command, ConfigCommand::CancelMoves(_)) && !table.pending().is_empty() {
@@ -109,8 +123,52 @@ impl World {
         self.change_table(&command);
     }
 
+    /// A group leaves, or one joins, or all get equal shares: many buckets move, mostly empty ones.
+    fn wish_for_shares(&mut self, planned_on: TableVersion) -> ConfigCommand {
+        if self.may_be_born() {
+            self.coverage.count(Kind::GroupsBorn);
+            let founders = self.swarm.shape.founders.voters.clone();
+            let (groups, replicas) = (vec![LATE], Placement::Nodes(founders));
+            return ConfigCommand::Join { groups, replicas, planned_on };
+        }
+        let groups = vec![self.wishes.pick(&self.groups())];
+        self.coverage.count(Kind::SharesWished);
+        match self.wishes.below(3) {
+            0 => ConfigCommand::Join { groups, replicas: Placement::Usual, planned_on },
+            1 => ConfigCommand::Leave { groups, planned_on },
+            _ => ConfigCommand::Rebalance { planned_on },
+        }
+    }
+
+    /// Whether a group is still to be born, and the founders of the others have the disks that they began with.
+    fn may_be_born(&self) -> bool {
+        let founders = &self.swarm.shape.founders;
+        let is_well = |id: &NodeId| {
+            let node = self.node(*id);
+            let disk = self.disk(*id);
+            founders.holds(*id, disk)
+                && node.silent.is_empty()
+                && !node.is_lost
+                && !node.bitrot.is_on()
+        };
+        self.swarm.shape.late.is_some_and(|late| !self.groups().contains(&late))
+            && founders.voters.iter().all(is_well)
+    }
+
+    /// The bucket that clients of a group use; where all are shared out, some near it, with it or without.
+    fn some_buckets(&mut self) -> BucketRange {
+        let home = home_of(self.wishes.pick(&GROUPS));
+        if !self.swarm.shape.shared_out {
+            return BucketRange { first: home, last: home };
+        }
+        let mut near = || home.0 - NEAR + self.wishes.below(2 * u64::from(NEAR) + 1) as u16;
+        let (one, other) = (near(), near());
+        BucketRange { first: Bucket(one.min(other)), last: Bucket(one.max(other)) }
+    }
+
     /// Nothing stands still any more.
     pub(crate) fn let_all_move(&mut self) {
+        self.movers.silent_until = 0;
         self.change_table(&ConfigCommand::ResumeMoves(Pair { from: None, to: None }));
         self.change_table(&ConfigCommand::SetMoveRate(None));
     }
@@ -122,6 +180,9 @@ impl World {
 
     pub(crate) fn change_table(&mut self, command: &ConfigCommand) {
         let Some(before) = self.movers.table.clone() else { return };
+        if self.now < self.movers.silent_until {
+            return;
+        }
         let Ok(after) = before.after(command) else { return };
         if after == *before {
             return;
@@ -155,7 +216,7 @@ impl World {
     pub(crate) fn nothing_moves(&self) -> bool {
         let Some(table) = self.movers.table.as_ref() else { return true };
         table.pending().is_empty()
-            && GROUPS.into_iter().all(|group| {
+            && self.groups().into_iter().all(|group| {
                 let led =
                     self.leader(group).and_then(|(leader, _)| self.node(leader).holdings(group));
                 led.is_some_and(|holdings| holdings.moves.is_empty())

@@ -7,7 +7,7 @@ use super::bitrot::Bitrot;
 use super::cluster::Death;
 use super::coverage::Kind;
 use super::network::Weather;
-use super::swarm::GROUPS;
+use super::swarm::ALL;
 use super::world::{Happening, World};
 use eraft::actors::group::event::Event;
 use eraft::ids::NodeId;
@@ -117,7 +117,7 @@ impl World {
                 let length = self.faults.between(400_000, 2_500_000);
                 self.lull_until = self.now + length;
                 // Whoever leads now may be struck when everybody is asleep.
-                let group = self.faults.pick(&GROUPS);
+                let group = self.faults.pick(&self.groups());
                 if let Some((leader, _)) = self.some_leader(group)
                     && self.faults.below(3) != 0
                 {
@@ -238,7 +238,7 @@ impl World {
     fn low_disk(&mut self, id: NodeId) {
         let low = self.faults.below(3) != 0;
         if let Some(process) = &mut self.nodes[id.0 as usize - 1].process {
-            for group in GROUPS {
+            for group in ALL {
                 process.push(group, Event::DiskLow(low));
             }
         }
@@ -341,7 +341,7 @@ impl World {
             self.dies(id, Death::Process);
         }
         self.node_mut(id).replace_disk();
-        for group in GROUPS {
+        for group in ALL {
             self.properties.wiped((id, group));
         }
         if for_good {
@@ -363,7 +363,7 @@ impl World {
 
     /// The lead of a group goes to another node, if that one is ready for it.
     fn transfer(&mut self) {
-        let group = self.faults.pick(&GROUPS);
+        let group = self.faults.pick(&self.groups());
         let to = self.any_node();
         let leader = self.some_leader(group).map(|(leader, _)| leader);
         let Some(leader) = leader.filter(|leader| *leader != to) else { return };

@@ -5,7 +5,7 @@ use super::clock::Clock;
 use super::cluster::{Acknowledge, Chance, Death, Disks, Failure, Machinery, Part, Process, Shape};
 use super::pollers::Poller;
 use super::stewards::Steward;
-use super::swarm::GROUPS;
+use super::swarm::{ALL, GROUPS};
 use super::warden::Warden;
 use eraft::actors::apply::Holdings;
 use eraft::actors::clocks::PeerClocks;
@@ -182,7 +182,7 @@ impl Node {
 
     /// The Raft clock moves on. Who sleeps is not ticked.
     pub(crate) fn tick(&mut self, now: u64) {
-        for group in GROUPS {
+        for group in ALL {
             let at = self.time_of(Some(group), now);
             if let Some(process) = &mut self.process {
                 process.tick_unless_asleep(group, at, &self.warden.health);

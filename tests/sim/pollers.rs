@@ -14,7 +14,7 @@
 use super::coverage::Kind;
 use super::properties::Held;
 use super::properties::memberships::is_quorum;
-use super::swarm::GROUPS;
+use super::swarm::ALL;
 use super::world::{Happening, Parcel, World};
 use eraft::actors::group::caretaker::Wish;
 use eraft::actors::group::event::Event;
@@ -28,6 +28,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const STEP_ONE_IN: u64 = 2;
 /// A group never has fewer replicas by the operator's wish.
 const REPLICAS_MIN: usize = 3;
+/// Where all buckets are shared out, one of so many of the operator's wishes about replicas is to empty a node.
+const DRAINED_ONE_IN: u64 = 4;
 /// Of what is said about a new disk, one in so many is lost.
 const ENLIST_LOST_ONE_IN: u64 = 4;
 
@@ -75,11 +77,15 @@ impl World {
 
     /// The operator names other nodes for a group.
     pub(crate) fn place(&mut self) {
-        let group = self.wishes.pick(&GROUPS);
+        if self.swarm.shape.shared_out && self.wishes.below(DRAINED_ONE_IN) == 0 {
+            return self.drain();
+        }
+        let group = self.wishes.pick(&self.groups());
         let node = self.wishes.pick(&self.swarm.shape.nodes);
         let replicas = self.replicas_wished(group);
         let wanted = !replicas.contains(&node);
-        if wanted && self.node(node).is_lost {
+        let drained = self.movers.table().is_some_and(|table| table.draining.contains(&node));
+        if wanted && (drained || self.node(node).is_lost) {
             return;
         }
         if wanted {
@@ -94,12 +100,30 @@ impl World {
         }
     }
 
+    /// The operator wants a node emptied, or filled again.
+    fn drain(&mut self) {
+        let node = self.wishes.pick(&self.swarm.shape.nodes);
+        let Some(table) = self.movers.table() else { return };
+        let (undo, planned_on) = (table.draining.contains(&node), table.version);
+        // Its heirs could be nodes that never come back, and the table does not know.
+        if !undo && self.nodes.iter().any(|node| node.is_lost) {
+            return;
+        }
+        self.coverage.add(Kind::NodesDrained, u64::from(!undo));
+        self.change_table(&ConfigCommand::DrainNode { node, undo, planned_on });
+    }
+
     /// Nobody is waited for any more who never comes.
     pub(crate) fn place_for_good(&mut self) {
         if !self.come_and_go() {
             return;
         }
-        for group in GROUPS {
+        let draining = self.movers.table().map(|table| table.draining.clone());
+        for node in draining.unwrap_or_default() {
+            let planned_on = self.movers.table().expect("it was there").version;
+            self.change_table(&ConfigCommand::DrainNode { node, undo: true, planned_on });
+        }
+        for group in self.groups() {
             for lost in self.replicas_wished(group) {
                 if !self.node(lost).is_lost {
                     continue;
@@ -132,7 +156,7 @@ impl World {
     /// Whether every group is where the table wishes it, as far as that can be.
     pub(crate) fn are_placed(&self) -> bool {
         !self.come_and_go()
-            || GROUPS.into_iter().all(|group| {
+            || self.groups().into_iter().all(|group| {
                 let can_be = |ids: &[NodeId]| -> BTreeSet<NodeId> {
                     ids.iter().copied().filter(|id| !self.node(*id).is_lost).collect()
                 };
@@ -152,7 +176,7 @@ impl World {
     /// never have fewer than three voters, unless one has forgotten everything, so one may be lost if all
     /// others are well.
     pub(crate) fn can_lose_by_wish(&self, id: NodeId) -> bool {
-        GROUPS.into_iter().all(|group| {
+        self.groups().into_iter().all(|group| {
             let newest = self.properties.membership(group);
             let is_well = |member: NodeId| {
                 let node = self.node(member);
@@ -201,7 +225,7 @@ impl World {
         };
         let mut replicas: BTreeMap<_, _> = identities.iter().map(seen).collect();
         let leader = |group: GroupId| Some((group, process.driver(group)?.status().leader?));
-        let mut leaders: BTreeMap<_, _> = GROUPS.into_iter().filter_map(leader).collect();
+        let mut leaders: BTreeMap<_, _> = ALL.into_iter().filter_map(leader).collect();
         let config = node.table.as_ref().and_then(|table| table.groups.get(&GroupId::CONFIG));
         if let Some(config) = config.filter(|config| config.replicas.contains(&id)) {
             // Of this group nothing is here, and all is well with it.
@@ -242,9 +266,10 @@ impl World {
         let process = node.process.as_mut().expect("it has its turn");
         match step {
             Step::Adopt(table) => {
-                for group in GROUPS {
-                    let wish = Wish::of(&table, group).expect("the table knows all groups");
-                    process.push(group, Event::Wish(wish));
+                for group in ALL {
+                    if let Some(wish) = Wish::of(&table, group) {
+                        process.push(group, Event::Wish(wish));
+                    }
                 }
             }
             Step::Start(group) => process.begin(group),

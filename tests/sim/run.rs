@@ -67,6 +67,9 @@ fn live(world: &mut World) -> Held {
     }
     within_bound(world, "a write succeeds and all can be read", |world| world.clients.are_idle())?;
     within_bound(world, "every group has a leader and equal replicas", World::is_settled)?;
+    world.scanners.begin_last();
+    within_bound(world, "every bucket can be scanned", |world| world.scanners.are_done())?;
+    within_bound(world, "nothing but reads has happened since", World::is_settled)?;
     equal(world)?;
     for node in &world.nodes {
         if let Some(process) = &node.process {
@@ -107,7 +110,7 @@ fn within_bound(world: &mut World, what: &str, until: impl Fn(&World) -> bool) -
 
 /// All replicas hold the same rows.
 fn equal(world: &mut World) -> Held {
-    for group in GROUPS {
+    for group in world.groups() {
         for status in world.leader(group).map(|(_, members)| members).unwrap_or_default() {
             let id = status.id;
             let digest = world.digest(id, group);

@@ -3,7 +3,7 @@
 
 use super::coverage::Kind;
 use super::properties::Held;
-use super::swarm::GROUPS;
+use super::swarm::ALL;
 use super::world::{Happening, Parcel, World};
 use eraft::actors::apply::Holdings;
 use eraft::actors::group::event::{Event, ReplyTo};
@@ -97,7 +97,7 @@ impl World {
         if self.movers.table().is_none() {
             return;
         }
-        for group in GROUPS {
+        for group in ALL {
             let leads = self.node(id).status(group).filter(|status| status.role == Role::Leader);
             let Some(term) = leads.map(|status| status.term) else {
                 self.node_mut(id).steward.drivers.remove(&group);
@@ -263,7 +263,7 @@ impl World {
             let holdings = self.node(id).holdings(group);
             holdings.is_some_and(|holdings| holdings.moves.outgoing().next().is_some())
         };
-        let some_leave = GROUPS.into_iter().any(leaves);
+        let some_leave = ALL.into_iter().any(leaves);
         some_leave && !self.is_calm && self.wishes.below(ANSWER_LOST_ONE_IN) == 0
     }
 
@@ -354,8 +354,9 @@ impl World {
         if self.movers.table().is_none() {
             return Ok(());
         }
-        let news = self.properties.held(group, holdings)?;
+        let news = self.properties.held((id, group), holdings)?;
         self.coverage.add(Kind::HandOffs, news.handed_off);
+        self.coverage.add(Kind::MovesBeside, news.beside);
         self.coverage.add(Kind::Acceptances, news.accepted);
         self.coverage.add(Kind::GivenUp, news.given_up);
         if !holdings.moves.is_empty() {

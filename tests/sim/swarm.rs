@@ -11,6 +11,11 @@ use eraft::raft::{Config, Lease, Membership};
 /// The groups.
 pub(crate) const GROUPS: [GroupId; 2] = [GroupId(1), GroupId(2)];
 
+/// A group that is born while the others are at work, in some seeds in which replicas come and go.
+pub(crate) const LATE: GroupId = GroupId(3);
+/// All that there may be.
+pub(crate) const ALL: [GroupId; 3] = [GROUPS[0], GROUPS[1], LATE];
+
 /// One seed in so many has observers and secretaries.
 const HELPED_ONE_IN: u64 = 4;
 
@@ -95,6 +100,8 @@ impl Swarm {
         let shape = Shape {
             nodes: (1..=nodes).map(NodeId).collect(),
             groups: GROUPS.to_vec(),
+            late: None,
+            shared_out: wishes(seed).is_some() && shared_out(seed),
             come_and_go: false,
             founders: founded_by(founders),
             helpers: Vec::new(),
@@ -163,6 +170,8 @@ impl Swarm {
         let shape = Shape {
             nodes: (1..=nodes).map(NodeId).collect(),
             founders: founded_by(founders),
+            groups: ALL.to_vec(),
+            late: Some(LATE).filter(|_| self.shape.shared_out),
             come_and_go: true,
             // Without pre-votes a replica that is removed unawares disturbs the others until it hears so (thesis, 4.2.3);
             // nodes always ask first.
@@ -216,6 +225,7 @@ impl Swarm {
         let shape = Shape {
             nodes: (1..=nodes).map(NodeId).collect(),
             founders: founded_by(nodes),
+            shared_out: false,
             config,
             ..self.shape
         };
@@ -250,6 +260,12 @@ fn priorities(nodes: u32, chance: &mut Chance) -> Vec<(NodeId, u32)> {
 fn wishes(seed: u64) -> Option<u64> {
     let mut chance = Chance::new(seed, 0x6d_6f7665);
     chance.pick(&[None, None, Some(60_000), Some(300_000)])
+}
+
+/// Whether the groups own all buckets, which leave and join by many.
+fn shared_out(seed: u64) -> bool {
+    let mut chance = Chance::new(seed, 0x7368_6172);
+    chance.below(2) == 0
 }
 
 /// Whether replicas come and go, and how often others are wished for.

@@ -13,7 +13,7 @@ use super::properties::{Held, Properties, Violation};
 use super::reconfigure::Prospects;
 use super::scanners::Scanners;
 use super::stewards::Tasks;
-use super::swarm::{GROUPS, Swarm};
+use super::swarm::{ALL, GROUPS, LATE, Swarm};
 use eraft::actors::group::event::Event;
 use eraft::ids::{GroupId, Incarnation, NodeId};
 use eraft::net::message::{Answer, Pulse, SnapshotFrame, Unit};
@@ -132,7 +132,7 @@ impl World {
             plotter: Plotter::default(),
             movers: swarm.wishes.map(|_| movers_of(&swarm.shape)).unwrap_or_default(),
             tasks: Tasks::default(),
-            scanners: swarm.wishes.map(|_| Scanners::new()).unwrap_or_default(),
+            scanners: swarm.wishes.map(|_| Scanners::new(&swarm.shape)).unwrap_or_default(),
             helpers: Helpers::new(seed),
             coverage: Coverage::default(),
             chance,
@@ -218,6 +218,12 @@ impl World {
         &mut self.nodes[id.0 as usize - 1]
     }
 
+    /// The groups that there are by now.
+    pub(crate) fn groups(&self) -> Vec<GroupId> {
+        let is_born = self.movers.table().is_some_and(|table| table.groups.contains_key(&LATE));
+        GROUPS.into_iter().chain(is_born.then_some(LATE)).collect()
+    }
+
     /// Notes what happens.
     pub(crate) fn note(&mut self, what: impl FnOnce() -> String, bytes: &[u8]) {
         self.trace.note(self.now, what, bytes);
@@ -297,7 +303,7 @@ impl World {
                 // Not even the log, or not the state that goes with it: nothing but a new disk helps.
                 self.coverage.count(Kind::SilentReplicas);
                 self.node_mut(id).is_lost = true;
-                for group in GROUPS {
+                for group in ALL {
                     self.properties.silent((id, group));
                 }
                 Ok(())
@@ -322,7 +328,7 @@ impl World {
         if life > 1 {
             self.coverage.count(Kind::Restarts);
         }
-        for group in GROUPS {
+        for group in ALL {
             let Some(disk) = machinery.identities.get(&group) else {
                 self.properties.wiped((id, group));
                 continue;
@@ -419,7 +425,7 @@ impl World {
         self.all_are_up()
             && self.nothing_moves()
             && self.are_placed()
-            && GROUPS.into_iter().all(|group| {
+            && self.groups().into_iter().all(|group| {
                 let Some((leader, members)) = self.leader(group) else { return false };
                 let Some(last) = members.iter().find(|one| one.id == leader).map(|one| one.last)
                 else {
@@ -442,7 +448,7 @@ impl World {
     pub(crate) fn end_low_disks(&mut self) {
         for node in &mut self.nodes {
             let Some(process) = &mut node.process else { continue };
-            for group in GROUPS {
+            for group in ALL {
                 process.push(group, Event::DiskLow(false));
             }
         }
@@ -461,8 +467,7 @@ impl World {
             if node.process.is_none() {
                 story += &format!("{id} is down{}; ", if node.is_lost { " for good" } else { "" });
             }
-            for status in GROUPS.into_iter().filter_map(|group| Some((group, node.status(group)?)))
-            {
+            for status in ALL.into_iter().filter_map(|group| Some((group, node.status(group)?))) {
                 let (group, status) = status;
                 story += &format!(
                     "{id} {group} {} {} under {:?} base {} last {} on disk {} commit {} applied {}{}; ",
@@ -481,7 +486,7 @@ impl World {
         for node in &self.nodes {
             story += &node.steward.describe();
         }
-        for group in GROUPS {
+        for group in self.groups() {
             story += &format!("{group} is {:?}; ", self.properties.membership(group));
         }
         story
@@ -494,5 +499,5 @@ fn movers_of(shape: &Shape) -> Movers {
         true => shape.founders.voters.len(),
         false => shape.nodes.len(),
     };
-    Movers::new(&shape.nodes, founders)
+    Movers::new(shape, founders)
 }

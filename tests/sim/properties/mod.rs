@@ -115,6 +115,7 @@ impl Properties {
         self.memberships.started(replica, commit);
         self.promises.check(replica, remembered, &log)?;
         self.monotonic.started(replica);
+        self.ownership.died(replica);
         self.quorum.durable(replica, disk, &log);
         self.logs.insert(replica, log);
         Ok(())
@@ -123,6 +124,7 @@ impl Properties {
     /// A replica stays silent: what it promised it may have forgotten.
     pub(crate) fn silent(&mut self, replica: Replica) {
         self.logs.remove(&replica);
+        self.ownership.died(replica);
     }
 
     /// A replica has lost its disk: under its name there is another one now, which has promised nothing.
@@ -230,13 +232,13 @@ impl Properties {
         self.machines.state(replica, index, digest)
     }
 
-    /// A replica of a group has come to hold this. Answers what nobody had seen before.
+    /// A replica has come to hold this. Answers what nobody had seen before.
     pub(crate) fn held(
         &mut self,
-        group: GroupId,
+        replica: Replica,
         holdings: &Holdings,
     ) -> Result<Novelties, Violation> {
-        self.ownership.held(group, holdings)
+        self.ownership.held(replica, holdings)
     }
 
     /// A client is told that a unit of writes is done.

@@ -29,6 +29,6 @@ pub(crate) use chance::Chance;
 pub(crate) use disks::{Death, Disks};
 pub(crate) use process::{Acknowledge, Process};
 pub(crate) use secretaries::Secretaries;
-pub(crate) use start::{Machinery, Remembered, Shape, hash_tag, small_segments};
+pub(crate) use start::{Machinery, Remembered, Shape, first_range, hash_tag, small_segments};
 pub(crate) use trace::{Digest, Trace};
 pub(crate) use turn::{Failure, Output, Part};

@@ -9,12 +9,14 @@ use eraft::actors::group::driver::Driver;
 use eraft::actors::group::intake::Intake;
 use eraft::actors::group::payload::PayloadKind;
 use eraft::actors::group::recovered::{goes_with, restored};
-use eraft::ids::{ClusterId, Generation, GroupId, Incarnation, Index, NodeId, ReadyNumber, Term};
+use eraft::ids::{
+    Bucket, ClusterId, Generation, GroupId, Incarnation, Index, NodeId, ReadyNumber, Term,
+};
 use eraft::kv::{Genesis, SessionLimits};
-use eraft::limits;
+use eraft::limits::{self, BUCKETS};
 use eraft::raft::{Config, HardState, Membership, Raft};
 use eraft::rows::RowGeneration;
-use eraft::shard::bucket_of;
+use eraft::shard::{BucketRange, bucket_of};
 use eraft::store::disk::SimDisk;
 use eraft::store::state::Overlay;
 use eraft::store::wal::{
@@ -31,6 +33,10 @@ pub(crate) struct Shape {
     pub(crate) nodes: Vec<NodeId>,
     /// Each has a replica on each node, unless they come and go.
     pub(crate) groups: Vec<GroupId>,
+    /// Of the groups the one that is born later, if any, by the same founders, and owns nothing at first.
+    pub(crate) late: Option<GroupId>,
+    /// The groups own all buckets, not only those that the clients use.
+    pub(crate) shared_out: bool,
     /// Replicas come and go as the config table wishes. Besides the founders' none is there at first.
     pub(crate) come_and_go: bool,
     /// With which each group begins. Replicas outside of it wait until they are admitted.
@@ -54,6 +60,18 @@ pub(crate) fn small_segments(bytes: u64) -> LogOptions {
 /// All keys of a group begin with this, which puts them into one bucket.
 pub(crate) fn hash_tag(group: GroupId) -> String {
     format!("{{{group}}}")
+}
+
+/// What a group owns at its birth: the bucket that its clients use, or the half of all buckets in which that one is.
+pub(crate) fn first_range(group: GroupId, shared_out: bool) -> BucketRange {
+    let home = bucket_of(hash_tag(group).as_bytes());
+    let half = BUCKETS / 2;
+    let (first, last) = match (shared_out, home.0 < half) {
+        (false, _) => (home.0, home.0),
+        (true, true) => (0, half - 1),
+        (true, false) => (half, BUCKETS - 1),
+    };
+    BucketRange { first: Bucket(first), last: Bucket(last) }
 }
 
 /// What a log remembers of a replica, in short.
@@ -147,6 +165,8 @@ impl Machinery {
         let (standing, identity) = self.log.standing(group);
         let is_there = match standing {
             Standing::Alive | Standing::Damaged => true,
+            // Whether it is born yet is in the config table.
+            Standing::Unknown if self.shape.late == Some(group) => false,
             Standing::Unknown => !self.shape.come_and_go || self.founds(),
             Standing::Dead => false,
         };
@@ -260,7 +280,9 @@ impl Machinery {
         });
         let is_founder = !founders.everyone().is_empty();
         let owns = is_founder || !self.shape.come_and_go;
-        let birth = Birth::Keys(Box::new(genesis(group, owns)));
+        let owns = owns && self.shape.late != Some(group);
+        let owned = owns.then(|| first_range(group, self.shape.shared_out));
+        let birth = Birth::Keys(Box::new(genesis(owned)));
         let generation = self.generation_of(group);
         let open = ApplyCommand::Open { group, generation, birth, founders, reply };
         self.applier.turn(vec![open], MonoMillis(0));
@@ -294,13 +316,11 @@ impl Machinery {
     }
 }
 
-/// The groups' state at birth. Of the buckets only those that the clients use, where the group is founded;
-/// elsewhere all comes with a snapshot.
-fn genesis(group: GroupId, owns: bool) -> Genesis {
-    let home = owns.then(|| bucket_of(hash_tag(group).as_bytes()));
+/// A group's state at birth, with these buckets where it is founded; elsewhere all comes with a snapshot.
+fn genesis(owned: Option<BucketRange>) -> Genesis {
     Genesis {
         hash_key: [9; 16],
-        buckets: home.into_iter().collect(),
+        buckets: owned.into_iter().flat_map(BucketRange::buckets).collect(),
         time: UnixMillis(0),
         value_bytes_max: limits::VALUE_BYTES_MAX_DEFAULT as u64,
         sessions: SessionLimits {
