@@ -4,6 +4,7 @@
 //! `docs/metrics.md` is made from, and a test holds both to it.
 
 use crate::ids::{GroupId, NodeId};
+use crate::kv::migration::drive::{MovePhase, MoveReport};
 use metrics::{Counter, Gauge, Histogram, Unit, counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -74,6 +75,9 @@ table! {
     MOVES = "eraft_moves", Gauge, Count, "group", "As a leader: moves of buckets to this group that are under way.";
     MOVES_WAITING = "eraft_moves_buckets_waiting", Gauge, Count, "group", "As a leader: buckets that should come and are in no move yet.";
     MOVES_RATE = "eraft_moves_bytes_per_second", Gauge, Bytes, "group", "As a leader: bytes of moving buckets taken in per second, lately.";
+    MOVES_TAKEN = "eraft_moves_taken_bytes", Gauge, Bytes, "group", "As a leader: bytes taken in by the moves that are under way.";
+    MOVES_SIZE = "eraft_moves_size_bytes", Gauge, Bytes, "group", "As a leader: bytes of these moves in all, as their sources said last; what has come, of a move whose source has not said it yet.";
+    MOVES_IN_PHASE = "eraft_moves_in_phase", Gauge, Count, "group, phase", "As a leader: moves that are this far, in the words of `eraftctl moves`.";
     CONNECTIONS = "eraft_connections", Gauge, Count, "port", "Open client connections.";
     CONNECTED = "eraft_connections_total", Counter, Count, "port", "Client connections accepted.";
     REJECTED = "eraft_connections_rejected_total", Counter, Count, "port", "Client connections refused by the limit.";
@@ -287,11 +291,21 @@ impl Default for LivenessMetrics {
 }
 
 /// What the leader of a group says of moves to it.
-pub fn moves(group: GroupId, moves: usize, waiting: u32, bytes_per_second: u64) {
+pub fn moves(group: GroupId, moves: &[MoveReport], waiting: u32) {
     let name = group.0.to_string();
-    gauge!(MOVES, "group" => name.clone()).set(as_f64(moves as u64));
-    gauge!(MOVES_WAITING, "group" => name.clone()).set(f64::from(waiting));
-    gauge!(MOVES_RATE, "group" => name).set(as_f64(bytes_per_second));
+    let set = |metric: &'static str, value: u64| {
+        gauge!(metric, "group" => name.clone()).set(as_f64(value));
+    };
+    set(MOVES, moves.len() as u64);
+    set(MOVES_WAITING, waiting.into());
+    set(MOVES_RATE, moves.iter().map(|one| one.rate).sum());
+    set(MOVES_TAKEN, moves.iter().map(|one| one.bytes).sum());
+    set(MOVES_SIZE, moves.iter().map(|one| one.total.unwrap_or(one.bytes)).sum());
+    for phase in MovePhase::ALL {
+        let count = moves.iter().filter(|one| one.phase == phase).count();
+        gauge!(MOVES_IN_PHASE, "group" => name.clone(), "phase" => phase.words())
+            .set(as_f64(count as u64));
+    }
 }
 
 /// A router's handles.
@@ -423,6 +437,48 @@ pub fn as_f64(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::Bucket;
+    use crate::kv::migration::{MoveId, Ranges};
+
+    #[test]
+    fn moves_to_a_group_are_told_together() {
+        let report = |number, phase, bytes, total| MoveReport {
+            id: MoveId { source: GroupId(2), number },
+            ranges: Ranges::of([Bucket(7)]).unwrap(),
+            phase,
+            stall: None,
+            bytes,
+            total,
+            rate: 10,
+            eta_millis: None,
+        };
+        let two = [
+            report(1, MovePhase::Copying, 100, Some(400)),
+            report(2, MovePhase::CatchingUp, 50, None),
+        ];
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let told = |reports: &[MoveReport]| {
+            metrics::with_local_recorder(&recorder, || moves(GroupId(1), reports, 3));
+            handle.render()
+        };
+        let text = told(&two);
+        for line in [
+            "eraft_moves{group=\"1\"} 2",
+            "eraft_moves_buckets_waiting{group=\"1\"} 3",
+            "eraft_moves_bytes_per_second{group=\"1\"} 20",
+            "eraft_moves_taken_bytes{group=\"1\"} 150",
+            "eraft_moves_size_bytes{group=\"1\"} 450",
+            "eraft_moves_in_phase{group=\"1\",phase=\"copying\"} 1",
+            "eraft_moves_in_phase{group=\"1\",phase=\"catching up\"} 1",
+            "eraft_moves_in_phase{group=\"1\",phase=\"accepted\"} 0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+        }
+        let text = told(&[]);
+        let over = "eraft_moves_in_phase{group=\"1\",phase=\"copying\"} 0";
+        assert!(text.lines().any(|found| found == over), "{text}");
+    }
 
     #[test]
     fn names_are_what_prometheus_expects() {

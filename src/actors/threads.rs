@@ -5,6 +5,7 @@ use crate::actors::apply::{ApplyCommand, ApplyInbox, ApplySink, Holdings, Stats}
 use crate::actors::group::actor::GroupMessage;
 use crate::actors::group::event::{Applied, Event, ReplyTo};
 use crate::actors::metrics::{ApplyMetrics, LogMetrics};
+use crate::actors::migrator;
 use crate::actors::shared::Shared;
 use crate::ids::{ClusterId, Generation, GroupId, Incarnation, Index, ReadyNumber};
 use crate::net::message::Answer;
@@ -320,6 +321,10 @@ impl ApplySink for NodeSink {
     fn holdings(&mut self, group: GroupId, holdings: Holdings) -> bool {
         let replica = self.shared.replica(group);
         if let Some(replica) = &replica {
+            if replica.board.leads() {
+                let config = self.shared.routing().map_or(0, |routing| routing.table().version.0);
+                migrator::tell(group, &replica.board.holdings(), &holdings, config);
+            }
             replica.board.set_holdings(holdings);
             self.shared.holdings_changes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }

@@ -303,6 +303,11 @@ impl GroupActor {
         Some(Event::Helpers { observers, secretaries })
     }
 
+    /// The newest config table that this node knows; 0 for none.
+    fn table_version(&self) -> u64 {
+        self.seed.shared.routing().map_or(0, |routing| routing.table().version.0)
+    }
+
     /// Its disk has forgotten what it promised: it takes no part until its group has let it go.
     fn fall_silent(&mut self, disk: Incarnation) {
         tracing::error!(
@@ -327,7 +332,10 @@ impl GroupActor {
         if self.gone || board.disk() != Some(disk) || board.request() != request {
             return;
         }
-        tracing::info!(group = %self.seed.group, "the group goes on without this replica: it is destroyed");
+        tracing::info!(
+            group = %self.seed.group, version = self.table_version(),
+            "the group goes on without this replica: it is destroyed"
+        );
         self.gone = true;
         if let Some(mut core) = self.core.take() {
             self.abandon(&mut core.driver);
@@ -606,7 +614,8 @@ impl GroupActor {
             self.fetch(fetch, context);
         }
         if let Some(membership) = effects.membership {
-            tracing::info!(%group, ?membership, "membership changed");
+            let version = self.table_version();
+            tracing::info!(%group, version, ?membership, "membership changed");
             self.set_line(Line::In(self.line.era().max(membership.era)));
             if let Some(core) = &mut self.core {
                 core.voters = membership.voters;

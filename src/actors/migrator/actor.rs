@@ -5,6 +5,7 @@
 //! a lost one is asked for again.
 
 use super::ask::{ask, steps, submit};
+use crate::actors::apply::Holdings;
 use crate::actors::metrics;
 use crate::actors::migrator::Intake;
 use crate::actors::router::{Mode, Router};
@@ -13,7 +14,7 @@ use crate::actors::supervision::{Restarts, guarded};
 use crate::ids::GroupId;
 use crate::kv::Command;
 use crate::kv::migration::drive::{Action, AskId, Goal, Migrator, ProposalId, Settled};
-use crate::kv::migration::{IncomingPhase, MoveAnswer, MoveId, MoveReply};
+use crate::kv::migration::{IncomingPhase, MoveAnswer, MoveId, MoveReply, Ranges};
 use crate::net::message::{Ask, Work};
 use crate::shard::{Table, TableStamp};
 use actix::prelude::*;
@@ -161,7 +162,7 @@ impl ShardMigrator {
         self.lives += 1;
         self.known.clear();
         self.seed.shared.move_reports.remove(self.seed.group);
-        metrics::moves(self.seed.group, 0, 0, 0);
+        metrics::moves(self.seed.group, &[], 0);
     }
 
     /// A driver serves one term: what another leader of the group did is only known by the state then.
@@ -199,8 +200,7 @@ impl ShardMigrator {
         }
         driver.migrator.tick(now);
         let (moves, waiting) = (driver.migrator.report(), driver.migrator.waiting_buckets());
-        let rate = moves.iter().map(|one| one.rate).sum();
-        metrics::moves(self.seed.group, moves.len(), waiting, rate);
+        metrics::moves(self.seed.group, &moves, waiting);
         self.seed.shared.move_reports.set(self.seed.group, Intake { moves, waiting });
         self.carry_out(&own);
     }
@@ -211,7 +211,8 @@ impl ShardMigrator {
         let Some(driver) = &mut self.driver else { return };
         driver.migrator.observe(now, &holdings.moves);
         let group = self.seed.group;
-        let version = self.seed.shared.routing().map_or(0, |routing| routing.table().version.0);
+        let routing = self.seed.shared.routing();
+        let version = routing.as_ref().map_or(0, |routing| routing.table().version.0);
         for (id, incoming) in holdings.moves.incoming() {
             if self.known.insert(id, incoming.phase) == Some(incoming.phase) {
                 continue;
@@ -223,6 +224,9 @@ impl ShardMigrator {
                 }
                 IncomingPhase::Accepted => {
                     tracing::info!(%group, %id, buckets, bytes, config = version, "buckets are served here");
+                    if let Some(routing) = &routing {
+                        self.serve(&holdings, &incoming.ranges, routing.table());
+                    }
                 }
             }
         }
@@ -234,6 +238,16 @@ impl ShardMigrator {
             }
             stays
         });
+    }
+
+    /// Routers here know at once that these buckets are here: the source sends clients here before the table
+    /// says so.
+    fn serve(&self, holdings: &Holdings, ranges: &Ranges, table: &Table) {
+        for (range, epoch) in &holdings.owned {
+            for bucket in range.buckets().filter(|bucket| ranges.contains(*bucket)) {
+                self.seed.shared.hints.learn(bucket, self.seed.group, *epoch, table);
+            }
+        }
     }
 
     fn came(&mut self, Came { life, what }: Came, context: &mut Context<Self>) {

@@ -9,13 +9,16 @@
 //! |---|---|
 //! | `actor` | [`ShardMigrator`]: the actor around the driver of one group |
 //! | `ask` | a question of the driver as units for the source |
+//! | `departures` | what the log is told of moves at the group that gives |
 //! | `reports` | how far moves are, for whoever asks this node |
 //! | `stewards` | which migrators run, and what is reported |
 
 mod actor;
 mod ask;
+mod departures;
 mod reports;
 mod stewards;
 
+pub(crate) use departures::tell;
 pub(crate) use reports::{Intake, MoveReports};
 pub(crate) use stewards::Stewards;

@@ -1,7 +1,7 @@
 //! How far the moves are that are driven from this node.
 
 use crate::ids::GroupId;
-use crate::kv::migration::drive::{MovePhase, MoveReport, Stall};
+use crate::kv::migration::drive::{MoveReport, Stall};
 use crate::net::message::MoveProgress;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -58,7 +58,7 @@ fn progress(to: GroupId, report: &MoveReport) -> MoveProgress {
         number: report.id.number,
         to,
         ranges: report.ranges.as_slice().to_vec(),
-        phase: phase(report.phase).into(),
+        phase: report.phase.words().into(),
         stands_still: report.stall.as_ref().map(|stall| match stall {
             Stall::Paused => "paused".into(),
             Stall::Source => "the source does not answer".into(),
@@ -68,16 +68,5 @@ fn progress(to: GroupId, report: &MoveReport) -> MoveProgress {
         total: report.total,
         bytes_per_second: report.rate,
         millis_left: report.eta_millis,
-    }
-}
-
-/// A phase in words.
-pub(super) fn phase(phase: MovePhase) -> &'static str {
-    match phase {
-        MovePhase::Copying => "copying",
-        MovePhase::CatchingUp => "catching up",
-        MovePhase::HandedOff => "handed off",
-        MovePhase::Accepted => "accepted",
-        MovePhase::Ending => "ending",
     }
 }

@@ -15,12 +15,21 @@ pub(super) fn redirect(router: &Router, bucket: Bucket) -> Option<ReplyError> {
         return None;
     }
     let Some(routing) = router.routing() else { return Some(down("the cluster has no table yet")) };
-    let Some(group) = routing.group_of(bucket) else {
+    let Some(group) = router.group_of(bucket) else {
         return Some(down("Hash slot not served"));
     };
     let shared = router.shared();
+    // Until the new owner has told the old one that it serves the bucket, it would send the client back.
+    let on_its_way = || {
+        let before = routing.group_of(bucket).filter(|before| *before != group);
+        before
+            .and_then(|before| shared.replica(before))
+            .is_some_and(|replica| replica.board.holdings().moves.number_of(bucket).is_some())
+    };
     match router.leader(group) {
-        Some(leader) if leader == shared.node => None,
+        Some(_) if on_its_way() => {
+            Some(ReplyError::not_done("the bucket is on its way to another group"))
+        }
         Some(leader) => match routing.table().nodes.get(&leader) {
             Some(info) => {
                 Some(ReplyError::new("MOVED", format!("{} {}", bucket.0, info.cluster_port)))

@@ -2,6 +2,7 @@
 
 use super::connection::Connection;
 use crate::actors::router::Mode;
+use crate::net::message::MoveProgress;
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,6 +11,9 @@ pub(super) const REDIS_VERSION: &str = "7.0.15";
 
 const ALL: [&str; 8] =
     ["server", "clients", "memory", "persistence", "stats", "replication", "cluster", "keyspace"];
+
+/// Moves that are told one by one.
+const MOVES_SHOWN: usize = 16;
 
 /// The sections asked for; none means all.
 pub(super) fn text(connection: &Connection, sections: &[String]) -> String {
@@ -94,6 +98,9 @@ fn write_section(connection: &Connection, section: &str, out: &mut String) {
             line("moves", &moves);
             line("moves_buckets_waiting", &waiting);
             line("moves_bytes_per_second", &rate);
+            for (place, one) in shared.move_reports.told().iter().take(MOVES_SHOWN).enumerate() {
+                line(&format!("move{place}"), &move_fields(one));
+            }
         }
         "keyspace" => {
             // The keys of the replicas here, as far as they are applied here.
@@ -108,5 +115,63 @@ fn write_section(connection: &Connection, section: &str, out: &mut String) {
             }
         }
         _ => unreachable!("only sections of the list"),
+    }
+}
+
+/// A move as `eraftctl moves` tells it. -1 stands for what is not known; why it stands still, if it does,
+/// comes last, since these are words.
+fn move_fields(one: &MoveProgress) -> String {
+    let known = |value: Option<u64>| value.map_or_else(|| "-1".to_owned(), |it| it.to_string());
+    let buckets: u32 = one.ranges.iter().map(|range| range.count()).sum();
+    let mut fields = format!(
+        "from={},to={},number={},buckets={buckets},phase={},bytes_done={},bytes_total={},\
+         bytes_per_second={},milliseconds_left={}",
+        one.from.0,
+        one.to.0,
+        one.number,
+        one.phase,
+        one.bytes,
+        known(one.total),
+        one.bytes_per_second,
+        known(one.millis_left)
+    );
+    if let Some(why) = &one.stands_still {
+        fields.push_str(",stands_still=");
+        fields.push_str(why);
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Bucket, GroupId};
+    use crate::shard::BucketRange;
+
+    #[test]
+    fn a_move_is_one_line() {
+        let mut one = MoveProgress {
+            from: GroupId(1),
+            number: 7,
+            to: GroupId(2),
+            ranges: vec![BucketRange { first: Bucket(3), last: Bucket(5) }],
+            phase: "copying".into(),
+            stands_still: None,
+            bytes: 100,
+            total: Some(400),
+            bytes_per_second: 50,
+            millis_left: Some(6_000),
+        };
+        assert_eq!(
+            move_fields(&one),
+            "from=1,to=2,number=7,buckets=3,phase=copying,bytes_done=100,bytes_total=400,\
+             bytes_per_second=50,milliseconds_left=6000"
+        );
+        (one.total, one.millis_left) = (None, None);
+        one.stands_still = Some("the source does not answer".into());
+        assert!(move_fields(&one).ends_with(
+            ",bytes_total=-1,bytes_per_second=50,milliseconds_left=-1,\
+             stands_still=the source does not answer"
+        ));
     }
 }
