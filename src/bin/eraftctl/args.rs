@@ -14,7 +14,8 @@ use std::path::PathBuf;
 ///
 /// Exit code 0: fine, also when nothing had to change. 1: a negative answer (no such key).
 /// 2: trouble, also when the time is over. Words that change the config table: 2 if the
-/// cluster refuses (nothing was changed), 1 for trouble.
+/// change is refused (nothing was changed), 1 for trouble. A command line that cannot be
+/// read: 2, whatever the word.
 #[derive(Debug, Parser)]
 #[command(name = "eraftctl", version, verbatim_doc_comment, max_term_width = 100)]
 pub(crate) struct Arguments {

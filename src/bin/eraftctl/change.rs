@@ -16,6 +16,7 @@ use eraft::net::message::{AdminRequest, AdminResponse, Ask, NodeStatus, Outcome,
 use eraft::shard::{ConfigCommand, ConfigReply, NodeInfo, Pair, Refusal, Table};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -65,7 +66,8 @@ pub(crate) async fn resume(reach: &Reach, pair: Pair) -> Result<Answer, Trouble>
 /// `cancel`.
 pub(crate) async fn cancel(reach: &Reach, cancel: &Cancel) -> Result<Answer, Trouble> {
     let command = ConfigCommand::CancelMoves(cancel.only.pair());
-    run(reach, command, How { plan: cancel.plan, wait: false }).await
+    let plan = Plan { dry_run: cancel.dry_run, planned_on: None };
+    run(reach, command, How { plan, wait: false }).await
 }
 
 /// `rate`.
@@ -133,12 +135,12 @@ async fn add(reach: &Reach, address: &str, dry_run: bool) -> Result<Answer, Trou
     };
     let cluster = newest(&reach.client().await?).await?.cluster;
     if let Some(other) = status.cluster.filter(|other| *other != cluster) {
-        say(&format!(
+        let why = format!(
             "node {} at {address} belongs to cluster {other} and not to {cluster}; give it an empty data \
              directory",
             status.node.0
-        ));
-        return Ok(Answer::Refused);
+        );
+        return refused(reach, &why);
     }
     let NodeStatus { node, incarnation, addresses, zone, .. } = status;
     let [quic, redis, cluster_port, http] = addresses;
@@ -153,13 +155,13 @@ async fn remove(reach: &Reach, node: NodeId, plan: Plan) -> Result<Answer, Troub
     let held = wait::held(reach, &table, node).await?;
     if table.nodes.contains_key(&node) && !held.is_empty() {
         let groups: Vec<String> = held.iter().map(ToString::to_string).collect();
-        say(&format!(
+        let why = format!(
             "node {} is still a member of {}; wait until it is empty (`eraftctl node drain {} --wait`)",
             node.0,
             groups.join(", "),
             node.0
-        ));
-        return Ok(Answer::Refused);
+        );
+        return refused(reach, &why);
     }
     let command = ConfigCommand::RemoveNode { node, planned_on: LATER };
     run(reach, command, How { plan, wait: false }).await
@@ -224,12 +226,13 @@ fn print_document(reach: &Reach, document: &Document) -> Result<(), Trouble> {
     if reach.json { print_json(document) } else { print(document.text()) }
 }
 
-/// The cluster says no, and nothing was changed.
-pub(crate) fn refused(reach: &Reach, refusal: &Refusal) -> Result<Answer, Trouble> {
+/// The answer is no, and nothing was changed.
+pub(crate) fn refused(reach: &Reach, why: &impl Display) -> Result<Answer, Trouble> {
+    let why = why.to_string();
     if reach.json {
-        print_json(&json!({ "refused": refusal.to_string() }))?;
+        print_json(&json!({ "refused": why }))?;
     }
-    say(&refusal.to_string());
+    say(&why);
     Ok(Answer::Refused)
 }
 

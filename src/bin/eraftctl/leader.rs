@@ -1,12 +1,15 @@
 //! `leader transfer` and `debug panic`: both concern one replica on one node.
 
 use crate::answer::{Answer, Trouble, print, print_json};
+use crate::change::newest;
 use crate::reach::{Reach, Said};
+use crate::wait::everyone;
 use eraft::ids::{GroupId, NodeId};
 use eraft::net::message::{AdminRequest, AdminResponse, NodeStatus};
+use eraft::shard::Table;
 use serde_json::json;
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Between two looks at who leads.
 const LOOK: Duration = Duration::from_millis(50);
@@ -17,8 +20,17 @@ const AGAIN: Duration = Duration::from_millis(1_500);
 pub(crate) async fn transfer(reach: &Reach, group: GroupId, to: NodeId) -> Result<Answer, Trouble> {
     let deadline = Instant::now() + reach.timeout;
     let mut asked: Option<Instant> = None;
+    let (mut nodes, mut complete) = (reach.endpoints.clone(), false);
     loop {
-        let said = reach.statuses(reach.endpoints.clone(), deadline).await;
+        let said = reach.statuses(nodes.clone(), deadline).await;
+        if !complete && (answered(&said, to).is_err() || leader(&said, group).is_none()) {
+            // They may be nodes that were not named. Without the config group those have to do.
+            complete = true;
+            if let Ok(Ok(table)) = timeout(reach.timeout / 4, table(reach)).await {
+                nodes = everyone(&reach.endpoints, &table);
+                continue;
+            }
+        }
         let target = answered(&said, to)?.1;
         if !target.groups.iter().any(|one| one.group == group) {
             return Err(Trouble::new(format!("node {} has no replica of group {}", to.0, group.0)));
@@ -55,6 +67,10 @@ pub(crate) async fn transfer(reach: &Reach, group: GroupId, to: NodeId) -> Resul
         }
         sleep(LOOK).await;
     }
+}
+
+async fn table(reach: &Reach) -> Result<Table, Trouble> {
+    newest(&reach.client().await?).await
 }
 
 /// `debug panic`.

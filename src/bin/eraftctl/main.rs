@@ -6,7 +6,7 @@
 //!
 //! Results go to stdout, trouble goes once to stderr. Exit code 0: fine. 1: a negative answer (no such key, no
 //! such version, no cluster yet). 2: trouble, also when the time is over. Words that change the config table:
-//! 2 if the change is refused, and 1 for trouble.
+//! 2 if the change is refused, and 1 for trouble. A command line that cannot be read: 2, whatever the word.
 
 mod answer;
 mod args;
@@ -66,8 +66,7 @@ fn run(arguments: Arguments) -> Result<Answer, Trouble> {
     if let Command::Cert(cert) = &arguments.command {
         return cert::run(cert, arguments.global.certs.as_deref(), arguments.global.json);
     }
-    let waits = waits(&arguments.command);
-    let reach = Reach::new(&arguments.global, if waits { WAITING } else { USUAL })?;
+    let reach = Reach::new(&arguments.global, limit(&arguments.command))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Trouble::new(format!("cannot start: {error}")))?;
     let limit = reach.timeout + GRACE;
@@ -119,6 +118,11 @@ fn changes_table(command: &Command) -> bool {
         | Command::Bench(_)
         | Command::Cert(_) => false,
     }
+}
+
+/// How long it may take, unless it is told.
+fn limit(command: &Command) -> Duration {
+    if waits(command) { WAITING } else { USUAL }
 }
 
 /// Whether it returns only when data has moved.
@@ -175,5 +179,55 @@ async fn one(reach: &Reach, command: &Command) -> Result<Answer, Trouble> {
         Command::Scan(_) | Command::Bench(_) | Command::Watch | Command::Cert(_) => {
             unreachable!("these have no single deadline")
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// A line for each word that has `--wait`.
+    const WAITING_WORDS: [&str; 8] = [
+        "join 3",
+        "leave 3",
+        "move 0-5 3",
+        "rebalance",
+        "node drain 3",
+        "group create 3",
+        "replica add 1 3",
+        "replica remove 1 3",
+    ];
+
+    /// The words below these that have `--wait`.
+    fn with_wait(command: &clap::Command, words: &str, found: &mut Vec<String>) {
+        if command.get_arguments().any(|one| one.get_long() == Some("wait")) {
+            found.push(words.to_owned());
+        }
+        for word in command.get_subcommands() {
+            with_wait(word, format!("{words} {}", word.get_name()).trim_start(), found);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_data_has_ten_minutes() {
+        let mut command = Arguments::command();
+        command.build();
+        let mut found = Vec::new();
+        with_wait(&command, "", &mut found);
+        for words in &found {
+            assert!(WAITING_WORDS.iter().any(|line| line.starts_with(words.as_str())), "{words}");
+        }
+        assert_eq!(found.len(), WAITING_WORDS.len(), "{found:?}");
+
+        let limit_of = |line: String| {
+            let arguments = Arguments::try_parse_from(line.split(' '));
+            limit(&arguments.expect("a good line").command)
+        };
+        for line in WAITING_WORDS {
+            assert_eq!(limit_of(format!("eraftctl {line} --wait")), WAITING, "{line}");
+            assert_eq!(limit_of(format!("eraftctl {line}")), USUAL, "{line}");
+        }
+        assert_eq!(limit_of("eraftctl status".into()), USUAL);
     }
 }

@@ -4,6 +4,7 @@
 use crate::answer::{Answer, Trouble, print, print_json};
 use crate::change::{self, Sent};
 use crate::reach::{Reach, Said};
+use crate::wait::everyone;
 use eraft::ids::{GroupId, NodeId};
 use eraft::net::message::GroupStatus;
 use eraft::shard::ConfigCommand;
@@ -30,13 +31,19 @@ pub(crate) async fn run(reach: &Reach, wished: Wished) -> Result<Answer, Trouble
     let Wished { group, node, wanted, wait } = wished;
     let deadline = Instant::now() + reach.timeout;
     let command = ConfigCommand::Replica { group, node, wanted };
-    let (version, changed) = match change::send(&reach.client().await?, &command).await? {
+    let client = reach.client().await?;
+    let (version, changed) = match change::send(&client, &command).await? {
         Sent::So { version, new } => (version, new),
         Sent::Refused(refusal) => return change::refused(reach, &refusal),
     };
+    // The leader may be on a node that was not named.
+    let nodes = match wait {
+        true => everyone(&reach.endpoints, &change::newest(&client).await?),
+        false => Vec::new(),
+    };
     let mut done = false;
     while wait && !done {
-        let said = reach.statuses(reach.endpoints.clone(), deadline).await;
+        let said = reach.statuses(nodes.clone(), deadline).await;
         done = is_so(&said, wished);
         if !done && Instant::now() + LOOK >= deadline {
             let what = if wanted { "no voter" } else { "still there" };

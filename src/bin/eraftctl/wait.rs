@@ -175,6 +175,18 @@ pub(crate) async fn held(
     Ok(groups.into_iter().collect())
 }
 
+/// The nodes that were named, and the others that the table knows.
+pub(crate) fn everyone(named: &[Endpoint], table: &Table) -> Vec<Endpoint> {
+    let known = table.nodes.iter();
+    let known =
+        known.map(|(node, info)| Endpoint { address: info.quic.clone(), node: Some(*node) });
+    let is_named = |one: &Endpoint| {
+        named.iter().any(|named| named.node == one.node || named.address == one.address)
+    };
+    let others = known.filter(|one| !is_named(one));
+    named.iter().cloned().chain(others).collect()
+}
+
 /// All nodes of the table.
 pub(crate) async fn statuses(reach: &Reach, table: &Table) -> Vec<Said> {
     let nodes = table.nodes.iter();
@@ -194,6 +206,17 @@ mod tests {
     fn arrived(table: &Table, moved: &Pending) -> Table {
         let claim = OwnerClaim { range: moved.range, group: moved.to, epoch: Epoch(9) };
         table.after(&ConfigCommand::OwnerReport(vec![claim])).unwrap()
+    }
+
+    #[test]
+    fn who_is_named_is_asked_once_and_the_others_too() {
+        let at = |address: &str, node: Option<u32>| Endpoint {
+            address: address.into(),
+            node: node.map(NodeId),
+        };
+        let named = [at("h2:1", None), at("elsewhere:1", Some(3))];
+        let all = everyone(&named, &cluster());
+        assert_eq!(all, [named[0].clone(), named[1].clone(), at("h1:1", Some(1))]);
     }
 
     #[test]

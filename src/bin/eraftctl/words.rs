@@ -132,8 +132,9 @@ impl Only {
 pub(crate) struct Cancel {
     #[command(flatten)]
     pub(crate) only: Only,
-    #[command(flatten)]
-    pub(crate) plan: Plan,
+    /// Show the plan and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 /// `rate`.
