@@ -195,10 +195,16 @@ impl Cluster {
 
     /// Starts a killed node again, as `eraftd dev` had started it.
     pub(crate) fn revive(&mut self, node: u16) -> u32 {
+        self.revive_with(node, &[])
+    }
+
+    /// The same with these in its environment besides.
+    pub(crate) fn revive_with(&mut self, node: u16, environment: &[(&str, &str)]) -> u32 {
         let log = self.nodes.folder.join(format!("node-{node}")).join("log-revived");
         let out = fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
         let child = self.lines[&node]
             .command()
+            .envs(environment.iter().copied())
             // Kept open by us: a node may take the end of its input for the end of its parent.
             .stdin(Stdio::piped())
             .stdout(out.try_clone().expect("a second handle"))

@@ -110,6 +110,15 @@ fn finally(nodes: &Nodes, newcomers: &[Newcomer], tallies: &[Tally]) {
         let on = numbers(&group["servers"], "node");
         assert!(on.len() == 3 && on.iter().all(|node| [1, 4, 5, 6].contains(node)), "{table}");
     }
+    // The config group's replicas there began with a snapshot of the table.
+    assert_eq!(table["groups"][0]["id"], 0, "{table}");
+    let on = numbers(&table["groups"][0]["servers"], "node");
+    for newcomer in newcomers.iter().filter(|one| on.contains(&one.id.into())) {
+        let log = newcomer.log();
+        let told = |line: &str| line.contains("snapshot installed") && line.contains("group=g0");
+        assert!(log.lines().any(told), "{log}");
+    }
+    assert!(on.iter().any(|node| *node > 3), "{table}");
     for newcomer in newcomers {
         let mut client = newcomer.client();
         check(&mut client, tallies);

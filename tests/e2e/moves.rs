@@ -6,7 +6,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -40,7 +40,8 @@ pub(crate) fn shares(nodes: &Nodes) -> BTreeMap<u64, u64> {
         .collect()
 }
 
-fn every_node(nodes: &Nodes) -> Vec<String> {
+/// Where each node serves plain clients.
+pub(crate) fn every_node(nodes: &Nodes) -> Vec<String> {
     (1..=NODES).map(|node| nodes.plain(node)).collect()
 }
 
@@ -170,6 +171,35 @@ fn a_paused_move_stands_still_and_a_cancelled_one_never_was() {
     adds_up(&cluster, 200);
 }
 
+/// The node that drives the move tells of it by INFO and by its metrics.
+fn told_everywhere(nodes: &Nodes) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let (node, line) = loop {
+        let told = (1..=NODES).find_map(|node| {
+            let text = nodes.client(node).line("INFO cluster").text();
+            let line = text.lines().find(|line| line.starts_with("move0:"))?;
+            let begun = !line.contains(",bytes_done=0,") && !line.contains(",bytes_total=-1,");
+            begun.then(|| (node, line.to_owned()))
+        });
+        if let Some(told) = told {
+            break told;
+        }
+        assert!(Instant::now() < deadline, "nobody tells of the move\n{}", nodes.node_logs());
+        thread::sleep(Duration::from_millis(20));
+    };
+    assert!(line.starts_with("move0:from=1,to=2,number=1,buckets=1,phase=copying,"), "{line}");
+    for field in ["bytes_done", "bytes_total", "bytes_per_second", "milliseconds_left"] {
+        assert!(line.contains(&format!(",{field}=")), "no {field} in {line}");
+    }
+    let samples = samples(nodes, node);
+    for name in ["eraft_moves_taken_bytes", "eraft_moves_size_bytes"] {
+        let value = samples[&format!("{name}{{group=\"2\"}}")];
+        assert!(value > 0.0, "{name} is {value}");
+    }
+    let phase = "eraft_moves_in_phase{group=\"2\",phase=\"copying\"}";
+    assert_eq!(samples.get(phase), Some(&1.0), "{samples:?}");
+}
+
 #[test]
 fn moves_are_watched_on_a_terminal() {
     let cluster = Cluster::start();
@@ -197,7 +227,8 @@ fn moves_are_watched_on_a_terminal() {
         }
         String::from_utf8_lossy(&screen).into_owned()
     });
-    thread::sleep(Duration::from_millis(3_500));
+    told_everywhere(&cluster);
+    thread::sleep(Duration::from_millis(2_500));
     ctl(&cluster, &["rate", "unlimited"]);
     assert!(child.wait().expect("it ends").success());
     let screen = reader.join().expect("all was read");

@@ -19,7 +19,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A node that was not there when the cluster was born.
 pub(crate) struct Newcomer {
-    id: u16,
+    pub(crate) id: u16,
     ports: Ports,
     folder: PathBuf,
     certs: PathBuf,

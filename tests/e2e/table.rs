@@ -10,6 +10,9 @@ use crate::nodes::{NODES, Nodes};
 use crate::outside;
 use crate::reply::Reply;
 
+/// For a node to be there again, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// What `eraftctl --json ARGS` says, which must end with this exit code.
 fn ran(nodes: &Nodes, args: &[&str], code: i32) -> Value {
     let mut all = vec!["--json"];
@@ -135,6 +138,29 @@ fn a_plan_shows_buckets_keys_and_bytes_and_changes_nothing() {
     // As many as stand in the plan, for all that anybody knows.
     let whole = ran(&cluster, &["move", "0-16383", "2", "--dry-run"], 0);
     assert_eq!(whole["moves"][0]["buckets"], "0-8191", "{whole}");
+}
+
+#[test]
+fn shardgroup_needs_the_password() {
+    let mut cluster = Cluster::start();
+    cluster.wait_until_whole(LIMIT);
+    cluster.kill(3);
+    cluster.revive_with(3, &[("ERAFT_REQUIREPASS", "secret")]);
+    cluster.wait_until_whole(LIMIT);
+    let before = settled(&cluster);
+    let refused = Reply::Error("NOAUTH Authentication required.".into());
+    for mut client in [cluster.client(3), cluster.cluster_client(3)] {
+        for words in ["QUERY", "JOIN 3", "LEAVE 1", "MOVE 2 0-9"] {
+            assert_eq!(client.line(&format!("SHARDGROUP {words}")), refused, "{words}");
+        }
+        assert!(client.line("AUTH wrong").is_error());
+        assert_eq!(client.line("SHARDGROUP MOVE 2 0-9"), refused);
+    }
+    assert_eq!(settled(&cluster), before);
+    let mut client = cluster.client(3);
+    assert!(client.line("AUTH secret").is_ok());
+    assert!(client.line("SHARDGROUP MOVE 2 0-9").is_ok());
+    assert!(version(&cluster) > before);
 }
 
 #[test]
