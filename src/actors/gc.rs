@@ -86,11 +86,15 @@ impl Gc {
             steps.push(GcStep::Persist);
         }
         if self.should_reclaim(&seen) {
-            self.reclaimed = seen.forgotten;
-            self.reclaimed_at = seen.now;
             steps.push(GcStep::Reclaim);
         }
         steps
+    }
+
+    /// Space is being given back; until this is said, it is a step to take.
+    pub(super) fn reclaims(&mut self, seen: &Seen) {
+        self.reclaimed = seen.forgotten;
+        self.reclaimed_at = seen.now;
     }
 
     fn should_reclaim(&self, seen: &Seen) -> bool {
@@ -137,7 +141,7 @@ impl GcWorker {
     }
 
     fn step(&mut self) {
-        let shared = &self.seed.shared;
+        let shared = self.seed.shared.clone();
         let free = free_bytes(&self.seed.dir);
         let seen = Seen {
             now: shared.mono(),
@@ -147,17 +151,20 @@ impl GcWorker {
             free,
         };
         for step in self.gc.step(seen) {
-            self.carry_out(step);
+            self.carry_out(step, &seen);
         }
         let version = shared.routing().map_or(0, |routing| routing.table().version.0);
         metrics::process(process::resident_bytes(), free, self.gc.low, version);
     }
 
-    fn carry_out(&self, step: GcStep) {
+    fn carry_out(&mut self, step: GcStep, seen: &Seen) {
         match step {
             GcStep::Persist => self.seed.apply.push(ApplyCommand::Persist),
-            // Refused when the state thread has too much to do; then it is not the time for it.
-            GcStep::Reclaim => drop(self.seed.state.submit(Command::Reclaim)),
+            GcStep::Reclaim => match self.seed.state.submit(Command::Reclaim) {
+                Ok(()) => self.gc.reclaims(seen),
+                // The state thread has too much to do: it is not the time for it now.
+                Err(refused) => tracing::debug!("space is given back later: {refused}"),
+            },
             GcStep::DiskLow(low) => {
                 let shared = &self.seed.shared;
                 shared.disk_low.store(low, Relaxed);
@@ -211,12 +218,21 @@ mod tests {
     #[test]
     fn space_is_given_back_when_that_is_worth_a_rewrite() {
         const MIB: u64 = 1024 * 1024;
+        // A step until it is taken: the state thread may have too much to do.
+        let is_reclaim = |step: &GcStep| *step == GcStep::Reclaim;
         let mut gc = Gc::default();
         let mut now = 0;
         let mut step = |millis, (groups, mib), living, free| {
             now += millis;
             let forgotten = Forgotten { times: groups + mib, groups, bytes: mib * MIB };
-            gc.step(Seen { now: MonoMillis(now), work: 0, forgotten, living: living * MIB, free })
+            let (now, living) = (MonoMillis(now), living * MIB);
+            let seen = Seen { now, work: 0, forgotten, living, free };
+            let steps = gc.step(seen);
+            assert_eq!(gc.step(seen), steps.iter().copied().filter(is_reclaim).collect::<Vec<_>>());
+            if steps.iter().any(is_reclaim) {
+                gc.reclaims(&seen);
+            }
+            steps
         };
         assert_eq!(step(60_000, (0, 63), 0, u64::MAX), []);
         assert_eq!(step(1, (0, 64), 0, u64::MAX), [GcStep::Reclaim]);
