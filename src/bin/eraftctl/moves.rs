@@ -6,10 +6,11 @@ use crate::reach::Reach;
 use crate::table::{bytes, plain};
 use crate::wait::statuses;
 use eraft::client::Client;
-use eraft::net::message::MoveProgress;
+use eraft::ids::GroupId;
+use eraft::net::message::{MoveProgress, NodeStatus};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 use tokio::time::sleep;
@@ -53,6 +54,8 @@ struct Pending {
     from: u32,
     to: u32,
     paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stands_still: Option<String>,
 }
 
 /// `moves`.
@@ -94,11 +97,11 @@ pub(crate) async fn watch(reach: &Reach) -> Result<Answer, Trouble> {
 async fn look(reach: &Reach, client: &Client) -> Result<Document, Trouble> {
     let table = newest(client).await?;
     let said = statuses(reach, &table).await;
-    let mut moves: Vec<MoveProgress> = said
-        .into_iter()
-        .filter_map(|(_, status)| status.ok())
-        .flat_map(|status| status.moves)
-        .collect();
+    let known: Vec<NodeStatus> = said.into_iter().filter_map(|(_, status)| status.ok()).collect();
+    let groups = known.iter().flat_map(|status| &status.groups);
+    let led: BTreeSet<GroupId> =
+        groups.filter(|one| one.role == "leader").map(|one| one.group).collect();
+    let mut moves: Vec<MoveProgress> = known.into_iter().flat_map(|status| status.moves).collect();
     moves.sort_by_key(|one| (one.from, one.number));
     moves.dedup_by_key(|one| (one.from, one.number));
     let pending = table.pending().into_iter().map(|pending| Pending {
@@ -107,6 +110,10 @@ async fn look(reach: &Reach, client: &Client) -> Result<Document, Trouble> {
         from: pending.from.0,
         to: pending.to.0,
         paused: table.moves.is_paused(pending.from, pending.to),
+        stands_still: [pending.from, pending.to]
+            .into_iter()
+            .find(|group| !led.contains(group))
+            .map(|group| format!("no leader of group {} answers", group.0)),
     });
     Ok(Document {
         config: table.version.0,
@@ -155,9 +162,12 @@ fn text(document: &Document) -> String {
     }
     let mut text = if document.moves.is_empty() { String::new() } else { table.trim_fmt() };
     for pending in &document.pending {
-        let paused = if pending.paused { " (paused)" } else { "" };
-        let Pending { range, buckets, from, to, .. } = pending;
-        text.push_str(&format!("\n{range} ({buckets} buckets): group {from} → group {to}{paused}"));
+        let Pending { range, buckets, from, to, paused, stands_still } = pending;
+        text.push_str(&format!("\n{range} ({buckets} buckets): group {from} → group {to}"));
+        let paused = paused.then_some("paused");
+        for why in paused.into_iter().chain(stands_still.as_deref()) {
+            text.push_str(&format!(" ({why})"));
+        }
     }
     text.trim_start().to_owned()
 }
@@ -226,10 +236,18 @@ mod tests {
             bytes_per_second: 512,
             milliseconds_left: Some(6_000),
         };
-        let waits = Pending { range: "0-9".into(), buckets: 10, from: 1, to: 2, paused: true };
+        let waits = Pending {
+            range: "0-9".into(),
+            buckets: 10,
+            from: 1,
+            to: 2,
+            paused: true,
+            stands_still: Some("no leader of group 1 answers".into()),
+        };
         let document = Document { moves: vec![told], pending: vec![waits], ..empty };
         let shown = text(&document);
-        for words in ["1/4", "copying", "4.0 KiB", "6 s", "0-9 (10 buckets)", "(paused)"] {
+        for words in ["1/4", "copying", "4.0 KiB", "6 s", "0-9 (10 buckets)", "(paused) (no leader"]
+        {
             assert!(shown.contains(words), "{words}: {shown}");
         }
     }
