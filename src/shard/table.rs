@@ -324,6 +324,15 @@ impl Table {
         info.is_some_and(|info| info.founders.contains(&(node, incarnation)))
     }
 
+    /// The groups that this disk [may found](Self::may_found).
+    pub fn founded_by(
+        &self,
+        node: NodeId,
+        incarnation: Incarnation,
+    ) -> impl Iterator<Item = GroupId> + '_ {
+        self.groups.keys().copied().filter(move |group| self.may_found(*group, node, incarnation))
+    }
+
     /// The data groups that share the buckets, by id.
     #[must_use]
     pub fn joined(&self) -> BTreeSet<GroupId> {

@@ -95,7 +95,7 @@ kinds! {
     Acceptances = "moves accepted",
     GivenUp = "moves given up",
     MovesCanceled = "moves canceled by the operator",
-    MovesBeside = "hand-offs of a group from which other moves were under way",
+    MovesBeside = "hand-offs of a group that had other moves under way",
     GroupsBorn = "groups born while others were at work",
     SharesWished = "groups that were to join or leave, or to share equally",
     ConfigSilent = "times in which the config group had no leader",

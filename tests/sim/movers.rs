@@ -18,7 +18,7 @@ use std::sync::Arc;
 const NEWS_LATE: u64 = 700_000;
 /// Rates that moves may be bound to, bytes per second.
 const RATES: [Option<u64>; 3] = [None, None, Some(20_000)];
-/// Where all buckets are shared out, some wishes come within this, microseconds, so that moves overlap.
+/// Where all buckets are shared out, half of the wishes come within this, microseconds, so that moves overlap.
 const HURRY: u64 = 30_000;
 /// The operator names buckets up to so far from those that clients use.
 const NEAR: u16 = 2;

@@ -22,6 +22,7 @@ use eraft::actors::identity::Kinship;
 use eraft::actors::poller::follow::{Follow, Seen, Step, Told};
 use eraft::ids::{GroupId, Incarnation, NodeId};
 use eraft::shard::ConfigCommand;
+use eraft::store::wal::Standing;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A node's poller looks at everything at one tick in so many.
@@ -233,6 +234,9 @@ impl World {
             replicas.insert(GroupId::CONFIG, Seen { belongs: true, disk, ..Seen::default() });
             leaders.insert(GroupId::CONFIG, config.preferred_leader);
         }
+        let knows = |group: &GroupId| process.machinery.log.standing(*group).0 != Standing::Unknown;
+        let own = ALL.into_iter().filter(knows);
+        let began = own.chain([GroupId::CONFIG]).collect();
         let poller = &mut node.poller;
         if (&poller.replicas, &poller.leaders) != (&replicas, &leaders) {
             poller.revision += 1;
@@ -247,6 +251,7 @@ impl World {
             disk: node.disks.incarnation(id),
             // Those have been started with the process.
             living: &BTreeSet::new(),
+            began: &began,
             unsure: poller.is_unsure,
             connected: &connected,
             health: &node.warden.health,

@@ -58,6 +58,8 @@ pub(crate) const ALWAYS: &[(u64, &str)] = &[
     ),
     (246_997, "the same as 206554"),
     (249_244, "the same as 232852"),
+    (302_198, "founders that had not begun were to go, and their group never had a leader"),
+    (311_825, "the same as 302198"),
     (
         1_000_098,
         "a driver of moves asked its own node, whose replica of the source was silent, for ever",

@@ -31,6 +31,8 @@ pub struct Host {
     pub(super) home: Arc<Mutex<Home>>,
     /// Groups that live in the log, until their replicas have been started.
     pub(super) living: Mutex<BTreeSet<GroupId>>,
+    /// Groups of which a replica is here, or was, as far as the log remembers.
+    pub(super) began: Mutex<Arc<BTreeSet<GroupId>>>,
     /// Something is lost in the log, and nobody knows whose.
     pub(crate) unsure: AtomicBool,
 }
@@ -115,6 +117,11 @@ impl Host {
         living.clone()
     }
 
+    /// Groups of which a replica is here, or was.
+    pub fn began(&self) -> Arc<BTreeSet<GroupId>> {
+        lock(&self.began).clone()
+    }
+
     /// Every group that should be here is, and none of them has forgotten anything.
     pub fn mend(self: &Arc<Self>) {
         let host = self.clone();
@@ -147,6 +154,7 @@ impl Host {
         } else {
             Membership::default()
         };
+        Arc::make_mut(&mut lock(&self.began)).insert(group);
         let observer = info.observers.contains(&self.shared.node);
         let request = getrandom::u64().map_err(|error| error.to_string())?;
         let board = Arc::new(Board::new(request));

@@ -184,7 +184,8 @@ async fn serve(
     let sink = NodeSink::new(shared.clone(), state_thread.handle(), tables, fatal.clone());
     let applier = Applier::new(Overlay::new(storage.state), storage.live.clone(), sink);
     let apply_thread = ApplyThread::spawn(applier, apply.clone()).map_err(trouble)?;
-    for group in storage.dead {
+    let dead = storage.dead;
+    for group in dead.iter().copied() {
         // The rows of what died here go, also if the process ended before they did.
         let (newest_rows, reply) = (RowGeneration(0), Box::new(drop));
         apply.push(ApplyCommand::Reset { group, newest_rows, reply });
@@ -290,6 +291,7 @@ async fn serve(
         arbiters: arbiters.clone(),
         incarnation: info.incarnation,
         home: home.clone(),
+        began: Mutex::new(Arc::new(storage.living.union(&dead).copied().collect())),
         living: Mutex::new(storage.living),
         unsure: AtomicBool::new(storage.unsure),
     });

@@ -196,6 +196,7 @@ impl Poller {
         self.replicas.look(&shared);
         let secretaries: BTreeSet<GroupId> = shared.secretaries.groups().into_iter().collect();
         let living = self.seed.host.living(&self.replicas.running);
+        let began = self.seed.host.began();
         let connected = shared.peers.connected();
         let health = shared.health();
         let told = Told {
@@ -203,6 +204,7 @@ impl Poller {
             node: shared.node,
             disk: self.seed.info.incarnation,
             living: &living,
+            began: &began,
             unsure: self.seed.host.unsure.load(Relaxed),
             connected: &connected,
             health: &health,

@@ -54,6 +54,8 @@ pub struct Told<'a> {
     pub disk: Incarnation,
     /// Groups that live in the log here.
     pub living: &'a BTreeSet<GroupId>,
+    /// Groups of which a replica is here, or was.
+    pub began: &'a BTreeSet<GroupId>,
     /// Something is lost in the log here, and nobody knows whose.
     pub unsure: bool,
     /// The peers connected now.
@@ -251,11 +253,14 @@ impl Follow {
         }
         let members: BTreeSet<GroupId> = table.groups_on(told.node).collect();
         let observed: BTreeSet<GroupId> = table.helped_by(told.node, Helper::Observer).collect();
-        let wanted: BTreeSet<GroupId> = members.union(&observed).copied().collect();
+        let mut runs: BTreeSet<GroupId> = members.union(&observed).copied().collect();
         // What lives here runs, wanted or not: its group may still need it.
-        let runs = wanted.union(told.living).filter(|group| table.groups.contains_key(group));
+        runs.extend(told.living.iter().filter(|group| table.groups.contains_key(group)));
+        // So does a founder that never began: the others may be too few to begin without it, and to let it go.
+        let founded = table.founded_by(told.node, told.disk);
+        runs.extend(founded.filter(|group| !told.unsure && !told.began.contains(group)));
         let missing: Vec<GroupId> =
-            runs.filter(|group| !told.replicas.contains_key(group)).copied().collect();
+            runs.into_iter().filter(|group| !told.replicas.contains_key(group)).collect();
         let all_run = missing.is_empty();
         let all_well = all_run && !told.replicas.values().any(|one| one.forgotten);
         steps.extend(missing.into_iter().map(Step::Start));
@@ -363,6 +368,7 @@ mod tests {
     use crate::actors::liveness::PeerHealth;
     use crate::ids::{ClusterId, TableVersion};
     use crate::shard::{Founder, InitPlan, NodeInfo, Recovery, ReplicatedLimits};
+    use std::sync::LazyLock;
 
     fn table() -> Arc<Table> {
         let founder = |id: u16| Founder {
@@ -397,13 +403,15 @@ mod tests {
         leaders: &'a BTreeMap<GroupId, NodeId>,
         replicas: &'a BTreeMap<GroupId, Seen>,
     ) -> Told<'a> {
-        static HEALTH: std::sync::LazyLock<Health> = std::sync::LazyLock::new(Health::default);
+        static HEALTH: LazyLock<Health> = LazyLock::new(Health::default);
         static NONE: BTreeSet<GroupId> = BTreeSet::new();
+        static ALL: LazyLock<BTreeSet<GroupId>> = LazyLock::new(|| (0..100).map(GroupId).collect());
         Told {
             now: MonoMillis(now),
             node: NodeId(1),
             disk: Incarnation(1),
             living: &NONE,
+            began: &ALL,
             unsure: false,
             connected,
             health: &HEALTH,
@@ -541,6 +549,24 @@ mod tests {
         }));
         let steps = follow.step(&Told { living: &living, ..told(0, &[], &leaders, &replicas) });
         assert!(matches!(&steps[..], [Step::Adopt(_), Step::Start(GroupId(2))]), "{steps:?}");
+    }
+
+    #[test]
+    fn a_founder_that_never_began_does_so_though_it_is_not_wanted_any_more() {
+        let (leaders, replicas) = (BTreeMap::new(), all(0..2, WELL));
+        let starts = |began: &[u32], unsure| {
+            let began: BTreeSet<GroupId> = began.iter().copied().map(GroupId).collect();
+            let mut follow = Follow::default();
+            follow.learn(changed(|table| {
+                table.groups.get_mut(&GroupId(2)).unwrap().replicas = vec![NodeId(2), NodeId(3)];
+            }));
+            let told = told(0, &[], &leaders, &replicas);
+            let steps = follow.step(&Told { began: &began, unsure, ..told });
+            steps.contains(&Step::Start(GroupId(2)))
+        };
+        assert!(starts(&[0, 1], false));
+        assert!(!starts(&[0, 1, 2], false), "it was here, and has been let go");
+        assert!(!starts(&[0, 1], true), "it may have been here");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(crate) struct Novelties {
     pub(crate) accepted: u64,
     /// Moves that ended without a hand-off.
     pub(crate) given_up: u64,
-    /// Moves that were handed off while others were under way from the same group.
+    /// Moves that were handed off by a group that had others under way.
     pub(crate) beside: u64,
 }
 
@@ -63,7 +63,9 @@ impl Ownership {
             self.begins(id, outgoing.table)?;
             if outgoing.phase != OutgoingPhase::Moving && self.handed_off.insert(id) {
                 news.handed_off += 1;
-                news.beside += u64::from(holdings.moves.outgoing().count() > 1);
+                let moves = &holdings.moves;
+                let open = moves.outgoing().count() + moves.incoming().count();
+                news.beside += u64::from(open > 1);
                 for bucket in outgoing.ranges.buckets() {
                     let newest = self.newest.get(&bucket).filter(|newest| newest.1 == group);
                     self.ended.extend(newest.map(|newest| (bucket, newest.0)));
