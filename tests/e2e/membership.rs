@@ -3,10 +3,12 @@
 //! for nothing.
 
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::chance::Chance;
 use crate::cluster::Cluster;
 use crate::ctl;
 use crate::nodes::{NODES, Nodes};
@@ -59,6 +61,52 @@ fn a_replica_goes_and_comes_back_under_writes() {
 }
 
 /// Changes the wish, and waits until it is so.
+#[test]
+fn a_replica_that_goes_gives_its_space_back() {
+    // More than what is kept in memory until it is written to tables.
+    const KEYS: u64 = 1_200;
+    const VALUE_BYTES: usize = 64 * 1024;
+    const MUCH: u64 = 16 * 1024 * 1024;
+    let cluster = Cluster::start();
+    cluster.wait_until_whole(Duration::from_secs(30));
+    let mut client = cluster.client(1);
+    for n in 0..KEYS {
+        let mut chance = Chance::new(n, 0);
+        let value: String =
+            (0..VALUE_BYTES / 16).map(|_| format!("{:016x}", chance.next())).collect();
+        // All in one bucket, of group 1.
+        assert!(client.command(&["SET", &format!("{{b}}:{n}"), &value]).is_ok());
+    }
+    let state = cluster.folder.join("node-3").join("data").join("state");
+    wait_for_bytes(&cluster, &state, "its rows are in tables", |bytes| bytes > MUCH);
+    change(&cluster, "remove", "1");
+    wait_for_bytes(&cluster, &state, "its space is given back", |bytes| bytes < MUCH / 8);
+}
+
+fn wait_for_bytes(nodes: &Nodes, folder: &Path, what: &str, holds: impl Fn(u64) -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let bytes = bytes_in(folder);
+        if holds(bytes) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what}: {bytes} bytes\n{}", nodes.node_logs());
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// Of all files but the journal, which is used again and again, as far as they are there: some come and go.
+fn bytes_in(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_in(&entry.path()),
+        Ok(_) if entry.path().extension().is_some_and(|kind| kind == "jnl") => 0,
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
+}
+
 fn change(nodes: &Nodes, what: &str, group: &str) {
     let output = nodes.ctl(&["--json", "--timeout", "60", "replica", what, group, "3", "--wait"]);
     let text = outside::text(&output);

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use redis::Commands;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
@@ -255,6 +256,8 @@ fn one_stuck_move_blocks_no_other() {
     });
     nobody_saw_an_error(&tallies);
     is_stuck();
+    let pending = ctl(&nodes, &["moves"])["pending"].clone();
+    assert_eq!(pending[0]["stands_still"], "no leader of group 3 answers", "{pending}");
 
     cluster.revive(3);
     ctl(&nodes, &["rate", "unlimited"]);
@@ -360,6 +363,20 @@ fn the_cluster_port_follows_a_move() {
                 }
             });
         }
+        // One more, as programs have it.
+        let ports = (1..=NODES).map(|node| format!("redis://{}", nodes.cluster(node)));
+        let client = redis::cluster::ClusterClient::new(ports).expect("valid addresses");
+        let (stop, counted) = (&stop, &counted);
+        scope.spawn(move || {
+            let mut connection = client.get_connection().expect("it connects");
+            for n in (0..).map(|n: u64| n.to_string()).take_while(|_| !stop.told()) {
+                let () = connection.set("{b}:program", &n).expect("no error");
+                let got: String = connection.get("{b}:program").expect("no error");
+                assert_eq!(got, n);
+                let _: i64 = connection.incr(COUNT, 1).expect("no error");
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
         let _ended = stop.at_end();
         for to in [2, 1, 2, 1, 2, 1] {
             ctl(nodes, &["move", BUCKET, &to.to_string(), "--wait"]);
@@ -373,7 +390,7 @@ fn the_cluster_port_follows_a_move() {
     });
     let counted = counted.into_inner().to_string();
     assert_eq!(nodes.client(1).command(&["GET", COUNT]).text(), counted);
-    adds_up(nodes, CLIENTS + 2);
+    adds_up(nodes, CLIENTS + 3);
 }
 
 /// Every key that one whole SCAN gives.
