@@ -87,6 +87,9 @@ impl Scan {
                 Some(Outcome::NotDone(refusal)) if Instant::now() >= deadline => {
                     return Err(ClientError::Unanswered(refusal.to_string()));
                 }
+                Some(Outcome::Unknown) if Instant::now() >= deadline => {
+                    return Err(ClientError::Unanswered("nobody has answered in time".into()));
+                }
                 None => return Err(ClientError::Unanswered("an empty answer".into())),
                 Some(Outcome::NotDone(_) | Outcome::Unknown) => sleep(PAUSE).await,
             }

@@ -324,13 +324,17 @@ impl Table {
         info.is_some_and(|info| info.founders.contains(&(node, incarnation)))
     }
 
-    /// The groups that this disk [may found](Self::may_found).
+    /// The groups that this disk [may found](Self::may_found), but for those that were recovered without it.
     pub fn founded_by(
         &self,
         node: NodeId,
         incarnation: Incarnation,
     ) -> impl Iterator<Item = GroupId> + '_ {
-        self.groups.keys().copied().filter(move |group| self.may_found(*group, node, incarnation))
+        let own = (node, incarnation);
+        let all = self.groups.iter().filter(move |(_, info)| {
+            info.founders.contains(&own) && !info.left_behind.contains(&own)
+        });
+        all.map(|(group, _)| *group)
     }
 
     /// The data groups that share the buckets, by id.

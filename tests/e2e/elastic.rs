@@ -115,7 +115,8 @@ fn finally(nodes: &Nodes, newcomers: &[Newcomer], tallies: &[Tally]) {
     let on = numbers(&table["groups"][0]["servers"], "node");
     for newcomer in newcomers.iter().filter(|one| on.contains(&one.id.into())) {
         let log = newcomer.log();
-        let told = |line: &str| line.contains("snapshot installed") && line.contains("group=g0");
+        let told =
+            |line: &str| line.contains("snapshot installed") && line.contains("group=g0 index=");
         assert!(log.lines().any(told), "{log}");
     }
     assert!(on.iter().any(|node| *node > 3), "{table}");

@@ -60,7 +60,6 @@ fn a_replica_goes_and_comes_back_under_writes() {
     everything_is_there(&cluster, 3, "m", acked);
 }
 
-/// Changes the wish, and waits until it is so.
 #[test]
 fn a_replica_that_goes_gives_its_space_back() {
     // More than what is kept in memory until it is written to tables.
@@ -107,6 +106,7 @@ fn bytes_in(folder: &Path) -> u64 {
     bytes.sum()
 }
 
+/// Changes the wish, and waits until it is so.
 fn change(nodes: &Nodes, what: &str, group: &str) {
     let output = nodes.ctl(&["--json", "--timeout", "60", "replica", what, group, "3", "--wait"]);
     let text = outside::text(&output);

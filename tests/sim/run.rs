@@ -69,7 +69,7 @@ fn live(world: &mut World) -> Held {
     within_bound(world, "every group has a leader and equal replicas", World::is_settled)?;
     world.scanners.begin_last();
     within_bound(world, "every bucket can be scanned", |world| world.scanners.are_done())?;
-    within_bound(world, "nothing but reads has happened since", World::is_settled)?;
+    within_bound(world, "every replica has all of it again", World::is_settled)?;
     equal(world)?;
     for node in &world.nodes {
         if let Some(process) = &node.process {

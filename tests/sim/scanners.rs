@@ -144,13 +144,13 @@ impl Scanners {
         Self { all: GROUPS.into_iter().zip(AROUND.iter()).map(one).collect(), last_unit: 0 }
     }
 
-    /// Each goes through its buckets from the first one more time, if its keys are there.
+    /// Each goes through its buckets from the first one more time, when its keys are there.
     pub(crate) fn begin_last(&mut self) {
         for scanner in &mut self.all {
             scanner.found.clear();
             scanner.cursor = start(&scanner.range);
             scanner.sent = None;
-            scanner.is_last = scanner.is_anchored();
+            scanner.is_last = true;
         }
     }
 

@@ -61,6 +61,12 @@ impl Stewards {
             }
             claims.extend(board.holdings().claims(*group, table));
         }
+        // Also of moves that are over, by a leader that did not see them: others send clients here already.
+        for claim in &claims {
+            for bucket in claim.range.buckets() {
+                shared.hints.learn(bucket, claim.group, claim.epoch, table);
+            }
+        }
         self.give_up(&boards, table);
         claims.truncate(CLAIMS_MAX);
         if claims.is_empty() {

@@ -154,7 +154,6 @@ impl Host {
         } else {
             Membership::default()
         };
-        Arc::make_mut(&mut lock(&self.began)).insert(group);
         let observer = info.observers.contains(&self.shared.node);
         let request = getrandom::u64().map_err(|error| error.to_string())?;
         let board = Arc::new(Board::new(request));
@@ -179,6 +178,7 @@ impl Host {
         };
         let addr = GroupActor::start_on(self.arbiter(group), seed);
         self.shared.add_replica(group, Replica { addr, board });
+        Arc::make_mut(&mut lock(&self.began)).insert(group);
         Ok(())
     }
 }

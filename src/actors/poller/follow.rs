@@ -367,7 +367,7 @@ mod tests {
     use super::*;
     use crate::actors::liveness::PeerHealth;
     use crate::ids::{ClusterId, TableVersion};
-    use crate::shard::{Founder, InitPlan, NodeInfo, Recovery, ReplicatedLimits};
+    use crate::shard::{Founder, GroupInfo, InitPlan, NodeInfo, Recovery, ReplicatedLimits};
     use std::sync::LazyLock;
 
     fn table() -> Arc<Table> {
@@ -554,19 +554,23 @@ mod tests {
     #[test]
     fn a_founder_that_never_began_does_so_though_it_is_not_wanted_any_more() {
         let (leaders, replicas) = (BTreeMap::new(), all(0..2, WELL));
-        let starts = |began: &[u32], unsure| {
+        let starts = |began: &[u32], unsure, change: &dyn Fn(&mut GroupInfo)| {
             let began: BTreeSet<GroupId> = began.iter().copied().map(GroupId).collect();
             let mut follow = Follow::default();
             follow.learn(changed(|table| {
-                table.groups.get_mut(&GroupId(2)).unwrap().replicas = vec![NodeId(2), NodeId(3)];
+                let info = table.groups.get_mut(&GroupId(2)).unwrap();
+                info.replicas = vec![NodeId(2), NodeId(3)];
+                change(info);
             }));
             let told = told(0, &[], &leaders, &replicas);
             let steps = follow.step(&Told { began: &began, unsure, ..told });
             steps.contains(&Step::Start(GroupId(2)))
         };
-        assert!(starts(&[0, 1], false));
-        assert!(!starts(&[0, 1, 2], false), "it was here, and has been let go");
-        assert!(!starts(&[0, 1], true), "it may have been here");
+        assert!(starts(&[0, 1], false, &|_| ()));
+        let behind: &dyn Fn(&mut GroupInfo) = &|info| info.left_behind = info.founders.clone();
+        assert!(!starts(&[0, 1], false, behind), "its group was recovered without it");
+        assert!(!starts(&[0, 1, 2], false, &|_| ()), "it was here, and has been let go");
+        assert!(!starts(&[0, 1], true, &|_| ()), "it may have been here");
     }
 
     #[test]
