@@ -130,9 +130,14 @@ impl Dev {
         Ok(words[..words.len() - 1].to_vec())
     }
 
+    /// A node's cluster port.
+    pub fn cluster_address(&self, node: u16) -> String {
+        format!("127.0.0.1:{}", self.port + 1000 + node - 1)
+    }
+
     /// Keys of the form `kN` in buckets that `node` leads: its cluster port answers them itself.
     pub async fn keys_led_by(&self, node: u16, count: usize) -> Result<Vec<String>> {
-        let address = format!("127.0.0.1:{}", self.port + 1000 + node - 1);
+        let address = self.cluster_address(node);
         let mut keys = Vec::new();
         for number in 0..200 {
             let key = format!("k{number}");
@@ -218,6 +223,24 @@ impl Dev {
             bail!("eraftctl {}: {}", args.join(" "), said.trim());
         }
         serde_json::from_slice(&output.stdout).context("eraftctl --json")
+    }
+
+    /// Has groups 1 and 2 led by different nodes.
+    pub async fn lead_apart(&self) -> Result<()> {
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            let groups = self.status().await?.groups;
+            let leader = |id| groups.iter().find(|group| group.id == id)?.leader;
+            match (leader(1), leader(2)) {
+                (Some(one), Some(two)) if one != two => return Ok(()),
+                (Some(one), Some(_)) => {
+                    let other = (one % NODES + 1).to_string();
+                    self.ctl(&["leader", "transfer", "2", &other]).await?;
+                }
+                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+            ensure!(Instant::now() < deadline, "groups 1 and 2 have no leaders on two nodes");
+        }
     }
 
     /// The node that leads the first data group.

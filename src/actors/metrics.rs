@@ -78,6 +78,7 @@ table! {
     MOVES_TAKEN = "eraft_moves_taken_bytes", Gauge, Bytes, "group", "As a leader: bytes taken in by the moves that are under way.";
     MOVES_SIZE = "eraft_moves_size_bytes", Gauge, Bytes, "group", "As a leader: bytes of these moves in all, as their sources said last; what has come, of a move whose source has not said it yet.";
     MOVES_IN_PHASE = "eraft_moves_in_phase", Gauge, Count, "group, phase", "As a leader: moves that are this far, in the words of `eraftctl moves`.";
+    MOVE_PAUSE = "eraft_move_pause_seconds", Histogram, Seconds, "group", "For how long nobody could write the buckets of one move to this group, at most: from the question for the hand-off to the acceptance.";
     CONNECTIONS = "eraft_connections", Gauge, Count, "port", "Open client connections.";
     CONNECTED = "eraft_connections_total", Counter, Count, "port", "Client connections accepted.";
     REJECTED = "eraft_connections_rejected_total", Counter, Count, "port", "Client connections refused by the limit.";
@@ -305,6 +306,14 @@ pub fn moves(group: GroupId, moves: &[MoveReport], waiting: u32) {
         let count = moves.iter().filter(|one| one.phase == phase).count();
         gauge!(MOVES_IN_PHASE, "group" => name.clone(), "phase" => phase.words())
             .set(as_f64(count as u64));
+    }
+}
+
+/// Buckets have come to a group, and nobody could write them for so many milliseconds, if that is known.
+pub fn move_pause(group: GroupId, millis: Option<u64>) {
+    if let Some(millis) = millis {
+        let pause = histogram!(MOVE_PAUSE, "group" => group.0.to_string());
+        pause.record(as_f64(millis) / 1_000.0);
     }
 }
 

@@ -137,6 +137,17 @@ fn hand_offs_under_load_are_short_and_nobody_sees_an_error() {
         .filter_map(|node| samples(nodes, node).get("eraft_proxy_redirected_total").copied())
         .sum();
     assert!(redirected > 0.0, "no client ever came too late: nothing was tested");
+    let paused = |what| {
+        let name = format!("eraft_move_pause_seconds_{what}");
+        let all = (1..=NODES).flat_map(|node| samples(nodes, node));
+        all.filter(|(line, _)| line.starts_with(&name)).map(|(_, value)| value).sum::<f64>()
+    };
+    let (times, seconds) = (paused("count"), paused("sum"));
+    assert!(times > 0.0, "no leader knows how long writers waited\n{}", nodes.node_logs());
+    outside::say(&format!(
+        "by the nodes' own account {:.1} ms on average",
+        seconds / times * 1_000.0
+    ));
 }
 
 /// A value that only this key has.

@@ -1,15 +1,16 @@
 //! `moves pause`: ranges of buckets go to and fro between two groups under load, while one key of each range is
-//! written every millisecond. The longest time without an answer is compared with that of times in which nothing moves,
-//! so that what the machine does by itself is seen.
+//! written again and again. What counts is for how long no node takes it when it changes hands. A plain client's longest
+//! wait during the whole of a move is shown beside that of times in which nothing moves, so that what the machine does
+//! by itself is seen.
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 
 use super::probe;
 use crate::Place;
-use crate::eraft::{Dev, Programs};
+use crate::eraft::{Dev, NODES, Programs};
 use crate::load::{self, Load};
 use crate::report::{rate, table};
 use crate::session::Op;
@@ -38,8 +39,8 @@ const VALUE_BYTES: usize = 128;
 const WINDOW: Duration = Duration::from_secs(20);
 /// No hand-off begins in the last part of a load.
 const MARGIN: Duration = Duration::from_secs(3);
-/// A time without a move is looked at after so many hand-offs.
-const STILL_EVERY: usize = 4;
+/// After so many hand-offs, as long a time without a move is looked at.
+const STILL_EVERY: usize = 2;
 
 /// What moves: a key, 64 buckets around its own, and the group that has them.
 struct Range {
@@ -51,7 +52,9 @@ struct Range {
 /// What was seen under one load.
 #[derive(Default)]
 struct Tally {
-    /// Longest times without an answer, milliseconds.
+    /// For how long no node took the key, milliseconds.
+    paused: Vec<f64>,
+    /// A plain client's longest waits, milliseconds.
     moving: Vec<f64>,
     still: Vec<f64>,
     errors: u64,
@@ -66,6 +69,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     dev.wait_until_whole(Duration::from_secs(30)).await?;
     let (protocol, addresses) = (dev.system.protocol, &dev.system.addresses);
     load::fill(protocol, addresses, 0..KEYS, VALUE_BYTES, 64).await?;
+    dev.lead_apart().await?;
     let mut load = Load {
         op: Op::Set,
         connections: options.connections,
@@ -91,17 +95,17 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     load.rate = None;
     let full = hand_over(&dev, &load, &mut ranges, options.saturated).await?;
     print(place, &half, &full);
-    Ok(percentile(&half.moving, 0.99) <= options.bar && half.errors + full.errors == 0)
+    Ok(percentile(&half.paused, 0.99) <= options.bar && half.errors + full.errors == 0)
 }
 
 /// So many hand-offs under this load.
 async fn hand_over(dev: &Dev, load: &Load, ranges: &mut [Range], handoffs: usize) -> Result<Tally> {
     let mut tally = Tally::default();
-    while tally.moving.len() < handoffs {
+    while tally.paused.len() < handoffs {
         let end = Instant::now() + load.warm_up + load.time - MARGIN;
         let moving = async {
             tokio::time::sleep(load.warm_up).await;
-            while tally.moving.len() < handoffs && Instant::now() < end {
+            while tally.paused.len() < handoffs && Instant::now() < end {
                 one(dev, ranges, &mut tally).await?;
             }
             anyhow::Ok(())
@@ -115,7 +119,7 @@ async fn hand_over(dev: &Dev, load: &Load, ranges: &mut [Range], handoffs: usize
         tally.rates.push(outcome.rate());
         eprintln!(
             "{} of {handoffs} hand-offs at {} writes/s",
-            tally.moving.len(),
+            tally.paused.len(),
             rate(outcome.rate())
         );
     }
@@ -124,24 +128,28 @@ async fn hand_over(dev: &Dev, load: &Load, ranges: &mut [Range], handoffs: usize
 
 /// One hand-off, and now and then a time without one.
 async fn one(dev: &Dev, ranges: &mut [Range], tally: &mut Tally) -> Result<()> {
-    let number = tally.moving.len();
+    let number = tally.paused.len();
     let range = &mut ranges[number % 3];
     let address = &dev.system.addresses[number % dev.system.addresses.len()];
     range.group = 3 - range.group;
     let to = range.group.to_string();
     let begun = Instant::now();
     let words = ["move", range.buckets, &to, "--wait"];
-    let (seen, _) = probe::during(address, range.key, dev.ctl(&words)).await?;
+    let cluster: Vec<String> = (1..=NODES).map(|node| dev.cluster_address(node)).collect();
+    let (seen, _) = probe::during(address, &cluster, range.key, dev.ctl(&words)).await?;
     let took = begun.elapsed();
-    tally.moving.push(seen.gap.as_secs_f64() * 1000.0);
+    let paused =
+        seen.switch.context("the key was taken by one node all the time: it leads both groups")?;
+    tally.paused.push(millis(paused));
+    tally.moving.push(millis(seen.wait));
     tally.note(seen);
     if number.is_multiple_of(STILL_EVERY) {
         let nothing = async {
             tokio::time::sleep(took).await;
             Ok(())
         };
-        let (seen, ()) = probe::during(address, range.key, nothing).await?;
-        tally.still.push(seen.gap.as_secs_f64() * 1000.0);
+        let (seen, ()) = probe::during(address, &cluster, range.key, nothing).await?;
+        tally.still.push(millis(seen.wait));
         tally.note(seen);
     }
     Ok(())
@@ -158,6 +166,10 @@ impl Tally {
     }
 }
 
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
 fn percentile(figures: &[f64], share: f64) -> f64 {
     let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -171,8 +183,9 @@ fn print(place: &Place, half: &Tally, full: &Tally) {
         let part = |tally: &Tally| {
             serde_json::json!({
                 "writes_per_second": tally.rate(),
-                "moving_ms": tally.moving,
-                "still_ms": tally.still,
+                "paused_ms": tally.paused,
+                "wait_moving_ms": tally.moving,
+                "wait_still_ms": tally.still,
                 "errors": tally.errors,
                 "trouble": tally.trouble,
             })
@@ -180,11 +193,16 @@ fn print(place: &Place, half: &Tally, full: &Tally) {
         println!("{}", serde_json::json!({ "half": part(half), "saturated": part(full) }));
         return;
     }
-    let head = ["load", "writes/s", "hand-offs", "p50 ms", "p99 ms", "max ms", "errors"];
+    let head = ["load", "writes/s", "what", "times", "p50 ms", "p99 ms", "max ms", "errors"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for (name, tally) in all {
-        for (what, figures) in [("", &tally.moving), (", nothing moves", &tally.still)] {
-            let mut row = vec![format!("{name}{what}"), rate(tally.rate())];
+        let figures = [
+            ("no node takes the key", &tally.paused),
+            ("longest wait during a move", &tally.moving),
+            ("longest wait, nothing moves", &tally.still),
+        ];
+        for (what, figures) in figures {
+            let mut row = vec![name.to_owned(), rate(tally.rate()), what.to_owned()];
             row.push(figures.len().to_string());
             row.extend([0.5, 0.99, 1.0].map(|share| format!("{:.1}", percentile(figures, share))));
             row.push(tally.errors.to_string());

@@ -223,7 +223,12 @@ impl ShardMigrator {
                     tracing::info!(%group, %id, buckets, bytes, config = version, "buckets are coming");
                 }
                 IncomingPhase::Accepted => {
-                    tracing::info!(%group, %id, buckets, bytes, config = version, "buckets are served here");
+                    let pause = self.driver.as_ref().and_then(|driver| driver.migrator.pause(id));
+                    metrics::move_pause(group, pause);
+                    tracing::info!(
+                        %group, %id, buckets, bytes, pause_ms = pause, config = version,
+                        "buckets are served here"
+                    );
                     if let Some(routing) = &routing {
                         self.serve(&holdings, &incoming.ranges, routing.table());
                     }

@@ -147,9 +147,12 @@ impl Migrator {
             {
                 job.end();
             }
-            MoveAnswer::Refused { why: MoveRefusal::HandedOff(_), .. } => job.hand_off(),
+            MoveAnswer::Refused { why: MoveRefusal::HandedOff(_), .. } => job.hand_off(now),
             MoveAnswer::Refused { why: MoveRefusal::Unknown(_), .. } => {}
             MoveAnswer::Refused { why, .. } => {
+                if question == Question::Handoff {
+                    job.not_frozen();
+                }
                 if matches!(why, MoveRefusal::Incomplete(_)) {
                     job.not_small();
                 }
@@ -159,7 +162,7 @@ impl Migrator {
                 self.arrive(now, (id, question), from, page);
             }
             MoveAnswer::HandedOff { id: of, handoff, from: start, page } if of == id => {
-                job.hand_off();
+                job.hand_off(now);
                 if start == *from {
                     let page = Page { handoff: Some(handoff), ..page };
                     self.arrive(now, (id, question), from, page);
@@ -183,7 +186,7 @@ impl Migrator {
         let held = self.held();
         let job = self.jobs.get_mut(&id).expect("just seen");
         if page.handoff.is_some() {
-            job.hand_off();
+            job.hand_off(now);
         }
         if question == Question::Hold {
             return;

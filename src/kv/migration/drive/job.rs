@@ -86,6 +86,10 @@ pub(super) struct Job {
     page: Option<Fetched>,
     proposed: Option<Proposed>,
     handed_off: bool,
+    /// Since when writers may wait: the hand-off was asked for, or had been done when this was first heard of.
+    frozen: Option<MonoMillis>,
+    /// How long they waited at most, milliseconds.
+    pub(super) pause: Option<u64>,
     /// The source has said so, which is true for ever.
     over: bool,
     /// When the rest was small.
@@ -138,6 +142,8 @@ impl Job {
             page: None,
             proposed: None,
             handed_off: false,
+            frozen: None,
+            pause: None,
             over: false,
             small: None,
             rounds: 0,
@@ -153,11 +159,14 @@ impl Job {
     }
 
     /// What is replicated by now.
-    pub(super) fn observe(&mut self, incoming: &Incoming) {
+    pub(super) fn observe(&mut self, now: MonoMillis, incoming: &Incoming) {
         self.phase = incoming.phase;
         self.bytes = incoming.bytes;
         if self.phase == IncomingPhase::Accepted {
             self.page = None;
+            if let Some(since) = self.frozen.take() {
+                self.pause = Some(now.since(since));
+            }
         }
         if incoming.progress > self.at {
             self.at = incoming.progress.clone();
@@ -294,8 +303,21 @@ impl Job {
     }
 
     /// The source's ownership has ended.
-    pub(super) fn hand_off(&mut self) {
+    pub(super) fn hand_off(&mut self, now: MonoMillis) {
         self.handed_off = true;
+        self.may_freeze(now);
+    }
+
+    /// From now on the source may serve no more.
+    pub(super) fn may_freeze(&mut self, now: MonoMillis) {
+        if self.phase == IncomingPhase::Coming {
+            self.frozen.get_or_insert(now);
+        }
+    }
+
+    /// The source has refused the hand-off: it still serves.
+    pub(super) fn not_frozen(&mut self) {
+        self.frozen = None;
     }
 
     pub(super) fn not_small(&mut self) {

@@ -160,7 +160,7 @@ impl Migrator {
         }
         for (id, incoming) in moves.incoming() {
             if let Some(job) = self.jobs.get_mut(&id) {
-                job.observe(incoming);
+                job.observe(now, incoming);
                 continue;
             }
             let wish = self.goal.as_ref().map(|goal| goal.wish(id.source, &incoming.ranges));
@@ -209,6 +209,13 @@ impl Migrator {
     #[must_use]
     pub fn report(&self) -> Vec<MoveReport> {
         self.jobs.iter().map(|(id, job)| self.report_of(*id, job)).collect()
+    }
+
+    /// For how long at most nobody could write the buckets of a move that has been accepted, milliseconds: from
+    /// when this driver asked for the hand-off, or heard that it was done.
+    #[must_use]
+    pub fn pause(&self, id: MoveId) -> Option<u64> {
+        self.jobs.get(&id)?.pause
     }
 
     fn report_of(&self, id: MoveId, job: &Job) -> MoveReport {
@@ -347,7 +354,11 @@ impl Migrator {
         let spent = if bulk { room as u64 } else { 0 };
         let about = About::Move(id, question, progress);
         let ask = self.ask(now, id.source, about, words, (reserved, spent));
-        self.jobs.get_mut(&id).expect("just seen").ask = Some(ask);
+        let job = self.jobs.get_mut(&id).expect("just seen");
+        job.ask = Some(ask);
+        if question == Question::Handoff {
+            job.may_freeze(now);
+        }
         if bulk {
             self.turn = Some(id);
         }

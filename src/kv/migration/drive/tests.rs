@@ -398,6 +398,30 @@ fn what_finds_no_room_waits_before_the_hand_off() {
 }
 
 #[test]
+fn how_long_writers_waited_is_known() {
+    let mut bench = Bench::new(&[(1, Source::new(10, 1_000))]);
+    bench.latency = 7;
+    let goal = bench.goal(1);
+    bench.follow(goal);
+    let id = MoveId { source: GroupId(1), number: 1 };
+    while bench.count("handoff") == 0 {
+        bench.run(1);
+    }
+    // A refused question has stopped nobody.
+    let (_, ask, ..) = bench.asks.pop().unwrap();
+    let why = MoveRefusal::Incomplete(id);
+    let refused = MoveAnswer::Refused { id: Some(id), why };
+    bench.migrator.answered(bench.now, ask, refused);
+    bench.act();
+    assert_eq!(bench.migrator.pause(id), None);
+    while bench.accepted == 0 {
+        bench.run(1);
+    }
+    assert_eq!(bench.count("handoff"), 2);
+    assert_eq!(bench.migrator.pause(id), Some(2 * bench.latency));
+}
+
+#[test]
 fn a_move_that_is_wanted_no_more_is_given_up_unless_it_is_handed_off() {
     let mut bench = Bench::new(&[(1, Source::new(1 << 30, 1_000))]);
     let goal = bench.goal(1);
