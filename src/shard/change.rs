@@ -21,12 +21,20 @@ use std::fmt;
 pub enum Author {
     /// A node, of its own accord.
     Node(NodeId),
-    /// A person; the name is that of the certificate.
+    /// A person: the role of the certificate, or `redis`, and from where.
     Admin(String),
 }
 
 /// The longest name of an author that is kept, characters.
 const AUTHOR_CHARS_MAX: usize = 64;
+
+impl Author {
+    /// A person who speaks in this role, from this address.
+    #[must_use]
+    pub fn person(role: impl fmt::Display, from: impl fmt::Display) -> Self {
+        Self::Admin(format!("{role}@{from}"))
+    }
+}
 
 impl fmt::Display for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -219,12 +219,12 @@ fn the_table_is_changed_by_three_ways_and_its_history_tells() {
         .map(|one| (one["by"].as_str().expect("who"), one["what"].as_str().expect("what")))
         .collect();
     let expected = [
-        ("admin", "pause: all moves"),
-        ("redis", "move 0-9, 20 to g2"),
-        ("redis", "join g3, replicas on n1, n2, n3"),
-        ("redis", "leave g1"),
-        ("admin", "rate: 20000000 bytes per second"),
-        ("admin", "cancel: all moves"),
+        ("admin@127.0.0.1", "pause: all moves"),
+        ("redis@127.0.0.1", "move 0-9, 20 to g2"),
+        ("redis@127.0.0.1", "join g3, replicas on n1, n2, n3"),
+        ("redis@127.0.0.1", "leave g1"),
+        ("admin@127.0.0.1", "rate: 20000000 bytes per second"),
+        ("admin@127.0.0.1", "cancel: all moves"),
     ];
     assert_eq!(what, expected, "{history}");
     assert_eq!(version(&cluster), before + 6);

@@ -47,7 +47,7 @@ impl Admin {
             Err(error) => AdminResponse::Failed(format!(
                 "the question cannot be read ({error}); is eraftctl of another version?"
             )),
-            Ok(request) => match allowed(from.role, &request) {
+            Ok(request) => match allowed(&from, &request) {
                 Ok(author) => self.respond(request, author).await,
                 Err(why) => AdminResponse::Failed(why.into()),
             },
@@ -206,7 +206,7 @@ impl Admin {
 }
 
 /// Whether this role may ask that, and as whom.
-fn allowed(role: Role, request: &AdminRequest) -> Result<Author, &'static str> {
+fn allowed(from: &Requester, request: &AdminRequest) -> Result<Author, &'static str> {
     let for_keys = matches!(
         request,
         AdminRequest::Execute(_) | AdminRequest::Scan { .. } | AdminRequest::Status
@@ -223,15 +223,16 @@ fn allowed(role: Role, request: &AdminRequest) -> Result<Author, &'static str> {
         AdminRequest::Change(_) | AdminRequest::Recover { .. } => None,
         _ => Some(NodeId(0)),
     };
-    match role {
-        Role::Admin => Ok(Author::Admin(role.to_string())),
+    let person = || Author::person(from.role, from.address.ip().to_canonical());
+    match from.role {
+        Role::Admin => Ok(person()),
         Role::Node(node) if by_itself.is_some_and(|one| one.0 == 0 || one == node) => {
             Ok(Author::Node(node))
         }
         Role::Node(_) => {
             Err("a node may add itself and change nothing else; use an admin's certificate")
         }
-        Role::Client if for_keys => Ok(Author::Admin(role.to_string())),
+        Role::Client if for_keys => Ok(person()),
         Role::Client => {
             Err("this certificate may only read and write keys; use one with the admin role")
         }

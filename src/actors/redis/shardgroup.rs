@@ -15,7 +15,7 @@ pub(super) async fn change(connection: &Connection, command: ServerCommand) -> R
         Ok(command) => command,
         Err(why) => return ReplyError::err(why).into(),
     };
-    let by = Author::Admin("redis".into());
+    let by = Author::person("redis", connection.entry.address.ip().to_canonical());
     match config::change_newest(&connection.router, by, command).await {
         Ok(ConfigReply::Changed(_) | ConfigReply::Unchanged(_)) => Reply::Ok,
         Ok(ConfigReply::Refused(refusal)) => ReplyError::err(refusal.to_string()).into(),
