@@ -184,6 +184,24 @@ pub struct TableStamp {
     pub version: TableVersion,
 }
 
+impl TableStamp {
+    /// That of a table of a config group that was never recovered.
+    #[must_use]
+    pub fn of(version: u64) -> Self {
+        Self { recoveries: 0, version: TableVersion(version) }
+    }
+}
+
+impl fmt::Display for TableStamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.version.fmt(f)?;
+        match self.recoveries {
+            0 => Ok(()),
+            recoveries => write!(f, " after {recoveries} recoveries of the config group"),
+        }
+    }
+}
+
 impl GroupInfo {
     /// The group's era.
     #[must_use]

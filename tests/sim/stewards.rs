@@ -146,7 +146,7 @@ impl World {
         let node = self.node(id);
         let (Some(table), Some(holdings)) = (&node.table, node.holdings(group)) else { return };
         let desired = |bucket| table.owners.get(bucket).desired;
-        for number in holdings.moves.unwanted(table.version, desired) {
+        for number in holdings.moves.unwanted(table.stamp(), desired) {
             let cancel = MoveRecord::Cancel { id: MoveId { source: group, number } };
             self.submit((id, group, 0), (id, group), Work::Steps(vec![cancel]), Task::Nothing);
         }

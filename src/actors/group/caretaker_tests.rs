@@ -1,7 +1,7 @@
 //! What the caretaker does next, as a table, and whole walks from one membership to another.
 
 use super::*;
-use crate::ids::{Index, TableVersion, Term};
+use crate::ids::{Index, Term};
 use crate::raft::Role;
 
 const ME: u32 = 1;
@@ -66,7 +66,7 @@ fn group(text: &str) -> Status {
 }
 
 fn stamp(version: u64) -> TableStamp {
-    TableStamp { recoveries: 0, version: TableVersion(version) }
+    TableStamp::of(version)
 }
 
 fn nodes(ids: &[u32]) -> Vec<NodeId> {

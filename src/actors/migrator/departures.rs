@@ -74,9 +74,9 @@ fn steps<'a>(before: &'a Holdings, now: &'a Holdings) -> Vec<(u64, &'a Outgoing,
 mod tests {
     use super::*;
     use crate::codec::{decode, encode};
-    use crate::ids::{Epoch, Index, TableVersion};
+    use crate::ids::{Epoch, Index};
     use crate::kv::migration::{Handoff, Incoming, Moves, Ranges};
-    use crate::shard::BucketRange;
+    use crate::shard::{BucketRange, TableStamp};
     use crate::time::UnixMillis;
     use std::collections::BTreeMap;
 
@@ -85,7 +85,7 @@ mod tests {
         let outgoing = phase.map(|phase| Outgoing {
             ranges: Ranges::of([Bucket(5)]).unwrap(),
             to: GroupId(2),
-            table: TableVersion(3),
+            table: TableStamp::of(3),
             begun: Index(9),
             began: UnixMillis(0),
             epoch: Epoch(1),
@@ -95,7 +95,7 @@ mod tests {
         let (incoming, ended) =
             (BTreeMap::<MoveId, Incoming>::new(), BTreeMap::<GroupId, u64>::new());
         let moves: Moves =
-            decode(&encode(&(1_u64, TableVersion(3), outgoing, incoming, ended))).unwrap();
+            decode(&encode(&(1_u64, TableStamp::of(3), outgoing, incoming, ended))).unwrap();
         let range = BucketRange { first: Bucket(5), last: Bucket(5) };
         Holdings { owned: served.then_some((range, Epoch(1))).into_iter().collect(), moves }
     }

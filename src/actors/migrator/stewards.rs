@@ -91,7 +91,7 @@ impl Stewards {
     fn give_up(&self, boards: &BTreeMap<GroupId, Arc<Board>>, table: &Table) {
         for (group, board) in boards.iter().filter(|(_, board)| board.leads()) {
             let desired = |bucket| table.owners.get(bucket).desired;
-            for number in board.holdings().moves.unwanted(table.version, desired) {
+            for number in board.holdings().moves.unwanted(table.stamp(), desired) {
                 let id = MoveId { source: *group, number };
                 let router = self.router.clone();
                 actix_rt::spawn(async move {

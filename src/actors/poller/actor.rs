@@ -13,7 +13,7 @@ use crate::actors::node::Host;
 use crate::actors::router::Router;
 use crate::actors::shared::{Board, Shared, Undelivered};
 use crate::actors::supervision::{Restarts, guarded};
-use crate::ids::{GroupId, NodeId, TableVersion};
+use crate::ids::{GroupId, NodeId};
 use crate::net::message::PeerMessage;
 use crate::shard::{
     Author, ConfigCommand, ConfigReply, ConfigRequest, GroupInfo, InitPlan, NodeInfo, Recovery,
@@ -379,7 +379,7 @@ impl Poller {
         let shared = &self.seed.shared;
         let leads = shared.replica(GroupId::CONFIG).is_some_and(|replica| replica.board.leads());
         let unborn = self.seed.tables.borrow().is_none();
-        let first = TableStamp { recoveries: 0, version: TableVersion(1) };
+        let first = TableStamp::of(1);
         let is_there = !unborn || self.follow.known() > first;
         let is_known = shared.kinship(shared.node, self.seed.info.incarnation) == Kinship::Peer;
         let recovered = self.recovered().filter(|_| leads && !unborn);

@@ -394,7 +394,7 @@ mod tests {
     }
 
     fn stamp(version: u64) -> TableStamp {
-        TableStamp { recoveries: 0, version: TableVersion(version) }
+        TableStamp::of(version)
     }
 
     fn told<'a>(

@@ -5,10 +5,11 @@ use super::moves::{MOVES_MAX, Step};
 use super::state::Machine;
 #[cfg(feature = "controls")]
 use crate::controls::{Control, active};
-use crate::ids::{Bucket, Epoch, GroupId, TableVersion};
+use crate::ids::{Bucket, Epoch, GroupId};
 use crate::kv::migration::{
     Handoff, MoveId, MoveRefusal, MoveReply, Outgoing, OutgoingPhase, Progress, Ranges,
 };
+use crate::shard::TableStamp;
 
 impl Machine {
     /// Which of these buckets may go in one move: those that are served and in no move, in order, until
@@ -29,7 +30,7 @@ impl Machine {
         Ranges::of(wanted.buckets().filter(is_free).take_while(fits))
     }
 
-    pub(super) fn begin_move(&mut self, ranges: Ranges, to: GroupId, table: TableVersion) -> Step {
+    pub(super) fn begin_move(&mut self, ranges: Ranges, to: GroupId, table: TableStamp) -> Step {
         let moves = self.moves.get();
         if to == self.layout.group || to == GroupId::CONFIG {
             return Err(MoveRefusal::NoDestination(to));

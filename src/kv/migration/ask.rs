@@ -7,7 +7,8 @@ use super::item::Page;
 use super::progress::Progress;
 use super::record::{Handoff, MoveRefusal};
 use super::state::Outgoing;
-use crate::ids::{GroupId, TableVersion};
+use crate::ids::GroupId;
+use crate::shard::TableStamp;
 
 /// A question of the destination `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub enum MoveAsk {
         /// The buckets.
         ranges: Ranges,
         /// The table that wants it.
-        table: TableVersion,
+        table: TableStamp,
     },
     /// What follows this progress?
     Page {

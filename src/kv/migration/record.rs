@@ -5,7 +5,8 @@ use super::id::{MoveId, Ranges};
 use super::item::{Item, Page};
 use super::progress::Progress;
 use super::state::Outgoing;
-use crate::ids::{Bucket, Epoch, GroupId, Index, TableVersion};
+use crate::ids::{Bucket, Epoch, GroupId, Index};
+use crate::shard::TableStamp;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,7 @@ pub enum MoveRecord {
         /// The group that shall own them.
         to: GroupId,
         /// The config table that wants it. One that is older than the newest seen here is refused.
-        table: TableVersion,
+        table: TableStamp,
     },
     /// *Source.* The end of its ownership. Proposed only when the destination has nearly everything.
     Handoff {
@@ -121,7 +122,7 @@ pub enum MoveRefusal {
     },
     /// A newer table is known.
     #[error("table {0} is known here, which is newer")]
-    OldTable(TableVersion),
+    OldTable(TableStamp),
     /// The other group is no other data group.
     #[error("{0} is no group that these buckets could move to")]
     NoDestination(GroupId),

@@ -4,7 +4,8 @@
 use super::id::{MoveId, Ranges};
 use super::progress::Progress;
 use super::record::Handoff;
-use crate::ids::{Bucket, Epoch, GroupId, Index, TableVersion};
+use crate::ids::{Bucket, Epoch, GroupId, Index};
+use crate::shard::TableStamp;
 use crate::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ pub struct Outgoing {
     /// The group they move to.
     pub to: GroupId,
     /// The table that wants it.
-    pub table: TableVersion,
+    pub table: TableStamp,
     /// The entry that began it.
     pub begun: Index,
     /// The replicated time then.
@@ -69,7 +70,7 @@ pub struct Moves {
     /// The number of the last move that has begun here.
     pub(in crate::kv) last: u64,
     /// The newest table that any of them named.
-    pub(in crate::kv) table: TableVersion,
+    pub(in crate::kv) table: TableStamp,
     pub(in crate::kv) outgoing: BTreeMap<u64, Outgoing>,
     pub(in crate::kv) incoming: BTreeMap<MoveId, Incoming>,
     /// Of each source, the highest number of a move to this group that is over. Its late steps, and those
@@ -154,7 +155,7 @@ impl Moves {
     #[must_use]
     pub fn unwanted(
         &self,
-        table: TableVersion,
+        table: TableStamp,
         desired: impl Fn(Bucket) -> Option<GroupId>,
     ) -> Vec<u64> {
         let is_one = |outgoing: &Outgoing| {

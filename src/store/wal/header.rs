@@ -9,7 +9,7 @@ use super::write::LogIdentity;
 use crate::ids::{ClusterId, Incarnation, NodeId};
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 5;
 /// Bytes of one copy; a disk writes so many whole.
 const SECTOR: usize = 512;
 const MAGIC: [u8; 8] = *b"eraftlog";

@@ -5,10 +5,10 @@
 
 use super::{Held, Replica, Violation};
 use eraft::actors::apply::Holdings;
-use eraft::ids::{Bucket, Epoch, GroupId, TableVersion};
+use eraft::ids::{Bucket, Epoch, GroupId};
 use eraft::kv::migration::{IncomingPhase, MoveId, OutgoingPhase};
 use eraft::limits::BUCKETS;
-use eraft::shard::BucketRange;
+use eraft::shard::{BucketRange, TableStamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// See the module's first lines.
@@ -17,7 +17,7 @@ pub(super) struct Ownership {
     owners: BTreeMap<(Bucket, Epoch), GroupId>,
     newest: BTreeMap<Bucket, (Epoch, GroupId)>,
     ended: BTreeSet<(Bucket, Epoch)>,
-    tables: BTreeMap<MoveId, TableVersion>,
+    tables: BTreeMap<MoveId, TableStamp>,
     handed_off: BTreeSet<MoveId>,
     accepted: BTreeSet<MoveId>,
     over: BTreeSet<MoveId>,
@@ -119,7 +119,7 @@ impl Ownership {
         Ok(())
     }
 
-    fn begins(&mut self, id: MoveId, table: TableVersion) -> Held {
+    fn begins(&mut self, id: MoveId, table: TableStamp) -> Held {
         let first = MoveId { number: 0, ..id };
         let before = self.tables.range(first..id).map(|(_, table)| *table).max();
         self.tables.insert(id, table);

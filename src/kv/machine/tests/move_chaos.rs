@@ -3,7 +3,7 @@
 //! oracle for each bucket, which never moves, says what every command must answer.
 
 use super::{Dice, Replica, b, set};
-use crate::ids::{Bucket, Epoch, GroupId, TableVersion};
+use crate::ids::{Bucket, Epoch, GroupId};
 use crate::kv::migration::{
     IncomingPhase, MoveId, MoveRecord, MoveReply, OutgoingPhase, Progress, Ranges,
 };
@@ -11,7 +11,7 @@ use crate::kv::{
     Command, Condition, Deadline, EntryBuilder, ExpireCondition, Expiry, Reply, SessionRef,
 };
 use crate::limits::BUCKETS;
-use crate::shard::{BucketRange, bucket_of};
+use crate::shard::{BucketRange, TableStamp, bucket_of};
 use crate::time::UnixMillis;
 use bytes::Bytes;
 
@@ -259,7 +259,7 @@ impl World {
             buckets.sort_unstable();
             if let Some(ranges) = Ranges::of(buckets) {
                 let to = self.groups[1 - at].leader.group;
-                let record = MoveRecord::BeginMove { ranges, to, table: TableVersion(1) };
+                let record = MoveRecord::BeginMove { ranges, to, table: TableStamp::of(1) };
                 self.flying.push((at, record));
             }
             return;

@@ -2,14 +2,14 @@
 //! that loses, doubles and reorders, a table that changes its mind, and writers that never stop.
 
 use super::{Dice, Replica, b, del, get, set};
-use crate::ids::{Bucket, Epoch, GroupId, TableVersion};
+use crate::ids::{Bucket, Epoch, GroupId};
 use crate::kv::migration::drive::{
     Action, AskId, Errand, Goal, Heard, Migrator, ProposalId, Settled, Wanted, Word,
 };
 use crate::kv::migration::{MoveId, MoveLook, MoveRecord, MoveReply, Ranges};
 use crate::kv::{Command, EntryBuilder, Reply};
 use crate::limits::BUCKETS;
-use crate::shard::bucket_of;
+use crate::shard::{TableStamp, bucket_of};
 use crate::time::{MonoMillis, UnixMillis};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -176,7 +176,7 @@ impl World {
             source,
             paused: self.paused.contains(&source),
         });
-        Goal::new(TableVersion(self.version), wanted.collect())
+        Goal::new(TableStamp::of(self.version), wanted.collect())
     }
 
     fn follow_all(&mut self) {
@@ -187,7 +187,7 @@ impl World {
                 leader.migrator.follow(now, goal);
                 let desired = |bucket: Bucket| Some(self.desired[usize::from(bucket.0)]);
                 let moves = at.replica.machine.moves();
-                for number in moves.unwanted(TableVersion(self.version), desired) {
+                for number in moves.unwanted(TableStamp::of(self.version), desired) {
                     let id = MoveId { source: group, number };
                     leader.log.push_back((Owner::Nobody, vec![MoveRecord::Cancel { id }]));
                 }

@@ -1,14 +1,14 @@
 //! Stories of one bucket that moves between two groups.
 
 use super::{Replica, START, b, bulk, del, get, pttl, set, set_for};
-use crate::ids::{Bucket, Epoch, GroupId, Index, TableVersion};
+use crate::ids::{Bucket, Epoch, GroupId, Index};
 use crate::kv::migration::{
     Handoff, IncomingPhase, Item, MoveId, MoveRecord, MoveRefusal, MoveReply, Page, Progress,
     Ranges,
 };
 use crate::kv::{Command, Redirect, Reply, ScanPage, SessionRef};
 use crate::limits::BUCKETS;
-use crate::shard::bucket_of;
+use crate::shard::{TableStamp, bucket_of};
 use crate::time::UnixMillis;
 
 const A: GroupId = GroupId(1);
@@ -41,7 +41,7 @@ impl Pair {
 
 fn begin(from: &mut Replica, to: &mut Replica, ranges: &Ranges) -> MoveId {
     let record =
-        MoveRecord::BeginMove { ranges: ranges.clone(), to: to.group, table: TableVersion(1) };
+        MoveRecord::BeginMove { ranges: ranges.clone(), to: to.group, table: TableStamp::of(1) };
     let MoveReply::Begun(id, outgoing) = from.step(&record) else { panic!("not begun") };
     assert_eq!(from.machine.moves().leaving(id.number), Some(&*outgoing));
     let (epoch, begun) = (outgoing.epoch, outgoing.begun);
@@ -337,7 +337,7 @@ fn late_copies_of_a_finished_moves_steps_change_nothing() {
     let mut pair = Pair::new();
     pair.a.run(set("{k}1", "old"));
     let ranges = bucket_ranges("k");
-    let table = TableVersion(5);
+    let table = TableStamp::of(5);
     let first = MoveRecord::BeginMove { ranges: ranges.clone(), to: B, table };
     let MoveReply::Begun(id, outgoing) = pair.a.step(&first) else { panic!("not begun") };
     let (epoch, begun) = (outgoing.epoch, outgoing.begun);
@@ -371,10 +371,21 @@ fn late_copies_of_a_finished_moves_steps_change_nothing() {
 }
 
 #[test]
+fn tables_of_a_config_group_that_was_recovered_are_newer_whatever_their_versions() {
+    let mut pair = Pair::new();
+    let begin = |key, table| MoveRecord::BeginMove { ranges: bucket_ranges(key), to: B, table };
+    assert!(matches!(pair.a.step(&begin("k", TableStamp::of(9))), MoveReply::Begun(..)));
+    let recovered = TableStamp { recoveries: 1, ..TableStamp::of(7) };
+    assert!(matches!(pair.a.step(&begin("z", recovered)), MoveReply::Begun(..)));
+    let lost = begin("y", TableStamp::of(10));
+    assert_eq!(refusal(pair.a.step(&lost)), MoveRefusal::OldTable(recovered));
+}
+
+#[test]
 fn what_contradicts_the_state_is_refused() {
     let mut pair = Pair::new();
     let ranges = bucket_ranges("k");
-    let (bucket, table) = (bucket_of(b"k"), TableVersion(5));
+    let (bucket, table) = (bucket_of(b"k"), TableStamp::of(5));
     let begin = |to, table| MoveRecord::BeginMove { ranges: bucket_ranges("k"), to, table };
     for nobody in [A, GroupId(0)] {
         let refused = refusal(pair.a.step(&begin(nobody, table)));
@@ -385,7 +396,7 @@ fn what_contradicts_the_state_is_refused() {
     let MoveReply::Begun(id, _) = pair.a.step(&begin(B, table)) else { panic!("not begun") };
     let again = refusal(pair.a.step(&begin(B, table)));
     assert_eq!(again, MoveRefusal::InMove { bucket, id });
-    let old = MoveRecord::BeginMove { ranges: bucket_ranges("z"), to: B, table: TableVersion(4) };
+    let old = MoveRecord::BeginMove { ranges: bucket_ranges("z"), to: B, table: TableStamp::of(4) };
     assert_eq!(refusal(pair.a.step(&old)), MoveRefusal::OldTable(table));
     let early = MoveRecord::Handoff { id, destination: Progress::START };
     assert_eq!(refusal(pair.a.step(&early)), MoveRefusal::Incomplete(id));

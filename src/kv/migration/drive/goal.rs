@@ -1,9 +1,9 @@
 //! What the config table wants of the group that takes.
 
 use super::bounds::{MOVES_AT_A_TIME, MOVES_PER_SOURCE};
-use crate::ids::{GroupId, TableVersion};
+use crate::ids::GroupId;
 use crate::kv::migration::Ranges;
-use crate::shard::{BucketRange, Table};
+use crate::shard::{BucketRange, Table, TableStamp};
 use std::collections::BTreeMap;
 
 /// Buckets that the table desires here and that another group owns.
@@ -22,7 +22,7 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goal {
     /// Which version.
-    pub table: TableVersion,
+    pub table: TableStamp,
     /// What is to come; of each source any number.
     pub wanted: Vec<Wanted>,
     /// What all moves to this group may take together, bytes per second.
@@ -47,7 +47,7 @@ pub(super) enum Wish {
 impl Goal {
     /// With the usual limits, as fast as it can.
     #[must_use]
-    pub fn new(table: TableVersion, wanted: Vec<Wanted>) -> Self {
+    pub fn new(table: TableStamp, wanted: Vec<Wanted>) -> Self {
         Self {
             table,
             wanted,
@@ -69,7 +69,7 @@ impl Goal {
             Some(Wanted { ranges, source, paused: table.moves.is_paused(source, group) })
         });
         let bytes_per_second = table.moves.bytes_per_second;
-        Self { bytes_per_second, ..Self::new(table.version, wanted.collect()) }
+        Self { bytes_per_second, ..Self::new(table.stamp(), wanted.collect()) }
     }
 
     /// What is to become of a move of these buckets.
@@ -125,7 +125,7 @@ mod tests {
     fn a_move_goes_on_only_as_a_whole() {
         let wanted = |ranges, paused| Wanted { ranges, source: GroupId(1), paused };
         let goal =
-            Goal::new(TableVersion(1), vec![wanted(of(0..5), false), wanted(of(5..9), true)]);
+            Goal::new(TableStamp::of(1), vec![wanted(of(0..5), false), wanted(of(5..9), true)]);
         assert_eq!(goal.wish(GroupId(1), &of(1..3)), Wish::Go);
         assert_eq!(goal.wish(GroupId(1), &of(4..6)), Wish::Pause);
         assert_eq!(goal.wish(GroupId(1), &of(7..10)), Wish::Drop);

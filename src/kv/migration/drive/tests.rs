@@ -2,11 +2,12 @@
 
 use super::bounds::{HELD_BYTES_MAX, ROUNDS_MAX};
 use super::{Action, AskId, Goal, Migrator, MovePhase, ProposalId, Settled, Stall, Wanted};
-use crate::ids::{Bucket, Epoch, GroupId, Index, TableVersion};
+use crate::ids::{Bucket, Epoch, GroupId, Index};
 use crate::kv::migration::{
     Handoff, Incoming, IncomingPhase, Item, MoveAnswer, MoveAsk, MoveId, MoveRecord, MoveRefusal,
     MoveReply, Moves, Outgoing, OutgoingPhase, Page, Place, Progress, Ranges,
 };
+use crate::shard::TableStamp;
 use crate::time::{MonoMillis, UnixMillis};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -129,7 +130,7 @@ impl Bench {
             let ranges = Ranges::of((first..first + buckets).map(Bucket)).unwrap();
             Wanted { ranges, source: *source, paused: false }
         });
-        Goal::new(TableVersion(1), wanted.collect())
+        Goal::new(TableStamp::of(1), wanted.collect())
     }
 
     fn follow(&mut self, goal: Goal) {
