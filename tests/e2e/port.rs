@@ -1,13 +1,18 @@
 //! Free ports on loopback, never the same twice within this process. All lie below the range that the kernel gives to
 //! outgoing connections, so that a client's own port never takes a server's place.
+//!
+//! The kernel's tables are read for it. A socket that is bound to find out would go into every program that another
+//! test starts in that moment, and the port stay taken until that program has begun.
 
-use std::net::{TcpListener, UdpSocket};
+use std::collections::BTreeSet;
+use std::fs;
 use std::sync::Mutex;
 
 const FIRST: u16 = 11_000;
 const LAST: u16 = 29_000;
-/// Ports of one dev cluster lie in blocks of this size (plain and QUIC; cluster, 1000 above; HTTP, 500 above).
-const BLOCK: u16 = 8;
+/// Ports of one dev cluster lie in blocks of this size (plain and QUIC; cluster, 1000 above; HTTP, 500 above), which
+/// divides 500.
+const BLOCK: u16 = 10;
 
 static USED: Mutex<Vec<u16>> = Mutex::new(Vec::new());
 
@@ -25,6 +30,8 @@ pub(crate) fn dev() -> Ports {
     let mut used = USED.lock().unwrap_or_else(|broken| broken.into_inner());
     // Where to begin differs from process to process, so that two test runs seldom look at the same ports.
     let mut base = FIRST + (std::process::id() as u16 % 1000) * BLOCK;
+    let bound = bound();
+    let free = |port: u16| !bound.contains(&port);
     for _ in 0..4000 {
         base += BLOCK;
         if base + 1000 + BLOCK >= LAST {
@@ -50,6 +57,32 @@ pub(crate) fn one() -> u16 {
     dev().redis
 }
 
-fn free(port: u16) -> bool {
-    TcpListener::bind(("127.0.0.1", port)).is_ok() && UdpSocket::bind(("127.0.0.1", port)).is_ok()
+/// The local ports of all sockets, except of connections that only wait for late packets: they are in nobody's way.
+fn bound() -> BTreeSet<u16> {
+    const TIME_WAIT: &str = "06";
+    let mut ports = BTreeSet::new();
+    for table in ["tcp", "tcp6", "udp", "udp6"] {
+        // Without IPv6 there are no tables of it.
+        let text = fs::read_to_string(format!("/proc/self/net/{table}")).unwrap_or_default();
+        for line in text.lines().skip(1) {
+            let mut words = line.split_whitespace().skip(1);
+            let (local, state) =
+                (words.next().expect("an address"), words.nth(1).expect("a state"));
+            let port = local.rsplit(':').next().and_then(|port| u16::from_str_radix(port, 16).ok());
+            if state != TIME_WAIT {
+                ports.insert(port.expect("a port"));
+            }
+        }
+    }
+    ports
+}
+
+#[test]
+fn a_bound_port_is_seen() {
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let seen = bound();
+    for address in [tcp.local_addr(), udp.local_addr()] {
+        assert!(seen.contains(&address.expect("an address").port()));
+    }
 }
