@@ -225,21 +225,19 @@ impl Dev {
         serde_json::from_slice(&output.stdout).context("eraftctl --json")
     }
 
-    /// Has groups 1 and 2 led by different nodes.
-    pub async fn lead_apart(&self) -> Result<()> {
+    /// Waits until groups 1 and 2 are led by different nodes, as the config table places them.
+    pub async fn wait_until_led_apart(&self) -> Result<()> {
         let deadline = Instant::now() + START_LIMIT;
         loop {
             let groups = self.status().await?.groups;
             let leader = |id| groups.iter().find(|group| group.id == id)?.leader;
-            match (leader(1), leader(2)) {
-                (Some(one), Some(two)) if one != two => return Ok(()),
-                (Some(one), Some(_)) => {
-                    let other = (one % NODES + 1).to_string();
-                    self.ctl(&["leader", "transfer", "2", &other]).await?;
-                }
-                _ => tokio::time::sleep(Duration::from_millis(100)).await,
+            if let (Some(one), Some(two)) = (leader(1), leader(2))
+                && one != two
+            {
+                return Ok(());
             }
             ensure!(Instant::now() < deadline, "groups 1 and 2 have no leaders on two nodes");
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 

@@ -173,7 +173,7 @@ fn moves_joins_and_leaves_lose_and_double_nothing_while_leaders_die() {
     let mut nemesis = Nemesis { chance, joined, moved_buckets: 0, strikes: 0, kills: 0 };
     let mut hands: Vec<Hand> = (1..=size.clients).map(|number| Hand::new(number, seed)).collect();
     let (mut ledger, mut there) = (Ledger::new(size.keys), BTreeSet::new());
-    let mut operations = 0;
+    let mut sent = 0;
     for changes in changes.chunks(changes.len().div_ceil(size.rounds)) {
         let (stop, done) = (Stop::new(), AtomicU64::new(0));
         let wait_for = |operations: u64| {
@@ -194,7 +194,7 @@ fn moves_joins_and_leaves_lose_and_double_nothing_while_leaders_die() {
             wait_for(size.operations);
             drop(ended);
         });
-        operations += done.load(Ordering::Relaxed);
+        sent += done.load(Ordering::Relaxed);
         cluster.wait_until_whole(LIMIT);
         hands.iter_mut().for_each(|hand| ledger.take(std::mem::take(&mut hand.done)));
         there = ledger.judge(&nodes);
@@ -202,7 +202,7 @@ fn moves_joins_and_leaves_lose_and_double_nothing_while_leaders_die() {
     let unknown: usize = hands.iter().map(|hand| hand.unknown).sum();
     let refused: usize = hands.iter().map(|hand| hand.refused).sum();
     outside::say(&format!(
-        "{operations} operations of {} clients on {} keys, {} changes of {} buckets, {} kills; {} of them judged (the \
+        "{sent} operations of {} clients on {} keys, {} changes of {} buckets, {} kills; {} of them judged (the \
          others set deadlines far away, or keys that were gone in the end), {unknown} outcomes unknown, {refused} not \
          done: linearizable",
         size.clients,

@@ -61,9 +61,12 @@ pub(crate) fn one() -> u16 {
 fn bound() -> BTreeSet<u16> {
     const TIME_WAIT: &str = "06";
     let mut ports = BTreeSet::new();
-    for table in ["tcp", "tcp6", "udp", "udp6"] {
-        // Without IPv6 there are no tables of it.
-        let text = fs::read_to_string(format!("/proc/self/net/{table}")).unwrap_or_default();
+    let read = |table: &str| fs::read_to_string(format!("/proc/self/net/{table}"));
+    let mut tables: Vec<String> =
+        ["tcp", "udp"].map(|table| read(table).expect("a table of sockets")).into();
+    // Without IPv6 there are no tables of it.
+    tables.extend(["tcp6", "udp6"].into_iter().filter_map(|table| read(table).ok()));
+    for text in tables {
         for line in text.lines().skip(1) {
             let mut words = line.split_whitespace().skip(1);
             let (local, state) =

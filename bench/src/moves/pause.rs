@@ -69,7 +69,7 @@ pub async fn run(place: &Place, options: &Options) -> Result<bool> {
     dev.wait_until_whole(Duration::from_secs(30)).await?;
     let (protocol, addresses) = (dev.system.protocol, &dev.system.addresses);
     load::fill(protocol, addresses, 0..KEYS, VALUE_BYTES, 64).await?;
-    dev.lead_apart().await?;
+    dev.wait_until_led_apart().await?;
     let mut load = Load {
         op: Op::Set,
         connections: options.connections,

@@ -65,10 +65,6 @@ fn group(text: &str) -> Status {
     }
 }
 
-fn stamp(version: u64) -> TableStamp {
-    TableStamp::of(version)
-}
-
 fn nodes(ids: &[u32]) -> Vec<NodeId> {
     ids.iter().copied().map(NodeId).collect()
 }
@@ -76,7 +72,7 @@ fn nodes(ids: &[u32]) -> Vec<NodeId> {
 /// A caretaker that has looked at `seen` long enough.
 fn caretaker(wish: &[u32], arrived: &[(u32, u64)], seen: &Status) -> Caretaker {
     let mut caretaker = Caretaker::default();
-    caretaker.wishes(Wish { table: stamp(1), replicas: nodes(wish) });
+    caretaker.wishes(Wish { table: TableStamp::of(1), replicas: nodes(wish) });
     for &(node, disk) in arrived {
         caretaker.arrived(NodeId(node), Incarnation(disk), MonoMillis(0));
     }
@@ -220,7 +216,7 @@ fn a_leader_that_cannot_hand_over_goes_anyway() {
 fn words_grow_old_and_older_tables_change_nothing() {
     let seen = group("1 2 3");
     let mut caretaker = caretaker(&[1, 2, 3, 4], &[(4, 40)], &seen);
-    caretaker.wishes(Wish { table: stamp(0), replicas: nodes(&[1]) });
+    caretaker.wishes(Wish { table: TableStamp::of(0), replicas: nodes(&[1]) });
     assert_eq!(told(&caretaker.step(&seen, MonoMillis(WORD_MILLIS - 1))), "learner n4 40");
     assert_eq!(told(&caretaker.step(&seen, MonoMillis(WORD_MILLIS))), "rest");
 }
@@ -229,7 +225,7 @@ fn words_grow_old_and_older_tables_change_nothing() {
 fn walk(from: &str, wish: &[u32], arrived: &[(u32, u64)]) -> (Vec<String>, Membership) {
     let mut seen = group(from);
     let mut caretaker = Caretaker::default();
-    caretaker.wishes(Wish { table: stamp(1), replicas: nodes(wish) });
+    caretaker.wishes(Wish { table: TableStamp::of(1), replicas: nodes(wish) });
     let mut story = Vec::new();
     for look in 0..200 {
         let now = MonoMillis(look * 100);

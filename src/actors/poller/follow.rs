@@ -393,10 +393,6 @@ mod tests {
         Arc::new(Table::found(&plan).unwrap())
     }
 
-    fn stamp(version: u64) -> TableStamp {
-        TableStamp::of(version)
-    }
-
     fn told<'a>(
         now: u64,
         connected: &'a [NodeId],
@@ -610,8 +606,8 @@ mod tests {
         let (leaders, replicas) = (BTreeMap::new(), BTreeMap::new());
         let peers = [NodeId(2), NodeId(3)];
         let mut follow = Follow::default();
-        follow.offered(NodeId(2), stamp(4));
-        follow.offered(NodeId(3), stamp(5));
+        follow.offered(NodeId(2), TableStamp::of(4));
+        follow.offered(NodeId(3), TableStamp::of(5));
         assert_eq!(follow.step(&told(0, &peers, &leaders, &replicas)), [Step::Ask(NodeId(3))]);
         assert!(follow.step(&told(500, &peers, &leaders, &replicas)).is_empty());
         assert_eq!(
